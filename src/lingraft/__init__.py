@@ -1,0 +1,30 @@
+"""lingraft grafts pretrained language models onto other languages.
+
+    import lingraft
+    run = lingraft.transfer("FacebookAI/roberta-base", to="sw", text="sw.txt", out="runs/sw")
+    model, tokenizer = run.load()              # plain transformers objects
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "LingraftError": "lingraft.errors",
+    "NewRows": "lingraft.embeddings",
+    "Recipe": "lingraft.recipe",
+    "Run": "lingraft.run",
+    "load_recipe": "lingraft.recipe",
+    "rows": "lingraft.api",
+    "transfer": "lingraft.transfer",
+    "write_report": "lingraft.report",
+}
+__all__ = ["LingraftError", "NewRows", "Recipe", "Run", "load_recipe", "rows", "transfer", "write_report"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `import lingraft` and `lingraft --help` are quick."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lingraft' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

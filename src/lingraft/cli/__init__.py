@@ -1,0 +1,66 @@
+"""The command line. Verbs import what they need when they are called, so that --help is quick."""
+
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+from lingraft.cli import demo, doctor, recipes, report, tokenizer, transfer
+from lingraft.errors import Interrupted, LingraftError, LingraftWarning
+
+app = typer.Typer(
+    name="lingraft",
+    help="Graft a pretrained language model onto another language.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("transfer")(transfer.transfer)
+app.command("report")(report.report)
+app.command("doctor")(doctor.doctor)
+app.add_typer(tokenizer.app, name="tokenizer")
+app.add_typer(recipes.app, name="recipes")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"lingraft {version('lingraft')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Graft a pretrained language model onto another language."""
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *place: object) -> None:
+    if issubclass(category, LingraftWarning):
+        print(f"lingraft: warning: {message}", file=sys.stderr)
+
+
+def main() -> None:
+    """Entry point. Exit status: 0, 2 for the user's mistake, 130 after an interruption, 1 for ours."""
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    try:
+        app()
+    except LingraftError as error:
+        if debug:
+            raise
+        print(f"lingraft: {error}", file=sys.stderr)
+        raise SystemExit(130 if isinstance(error, Interrupted) else 2) from None
+    except KeyboardInterrupt:
+        print("lingraft: Interrupted. The same command goes on from the last complete stage.", file=sys.stderr)
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        raise SystemExit(1) from None

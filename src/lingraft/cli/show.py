@@ -1,0 +1,52 @@
+"""What verbs print: results on stdout, progress on stderr."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from lingraft.run import Run
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Any]:
+    """Yield a callback (phase, step, total, loss) that draws a bar with the time left on stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.3f}"),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        tasks: dict[tuple[str, int], Any] = {}
+
+        def advance(phase: str, step: int, total: int, loss: float) -> None:
+            key = (phase, total)
+            if key not in tasks or bar.tasks[tasks[key]].finished:
+                tasks[key] = bar.add_task(phase, total=total, loss=loss)
+            bar.update(tasks[key], completed=step, loss=loss)
+
+        yield advance
+
+
+def as_json(run: Run, **more: Any) -> str:
+    """The one line that --json prints."""
+    facts = run.facts
+    found = {"run": str(run.path), "scores": run.scores, "origin": run.origin, "tokens_per_second": facts.get("tokens_per_second", 0.0)}
+    return json.dumps(found | more)
+
+
+def score_table(runs: Sequence[tuple[str, Run]]) -> None:
+    """Print the scores of runs side by side."""
+    from rich.console import Console
+    from rich.table import Table
+
+    better = {"bits_per_byte": "lower", "bits_per_word": "lower", "loss": "lower", "mrr": "higher"}
+    table = Table("held-out text", "better", *(name for name, _ in runs))
+    for name, direction in better.items():
+        values = [run.scores.get(name) for _, run in runs]
+        table.add_row(name.replace("_", " "), direction, *("" if value is None else f"{value:.4f}" for value in values))
+    seconds = [run.facts.get("seconds") for _, run in runs]
+    table.add_row("training seconds", "", *("" if value is None else f"{value:.0f}" for value in seconds))
+    Console().print(table)

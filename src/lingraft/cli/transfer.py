@@ -1,0 +1,67 @@
+"""`lingraft transfer`."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+Strings = Optional[list[str]]
+
+
+def transfer(
+    model: Annotated[str, typer.Argument(help="Source model: a folder or a hub id.")],
+    to: Annotated[str, typer.Option("--to", help="Target language, BCP 47 or ISO 639-3.", metavar="CODE")],
+    text: Annotated[
+        list[str],
+        typer.Option("--text", help="Text: file, quoted glob, folder, CODE=PATH, '-', bundled:CODE, hub:NAME. Repeats.", metavar="PATH"),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Run folder; the same command goes on where it stopped.", metavar="DIR")],
+    recipe: Annotated[str, typer.Option("--recipe", help="A recipe's name or a TOML file.")] = "copy",
+    source_text: Annotated[Strings, typer.Option("--source-text", help="Text of the source's language.", metavar="PATH")] = None,
+    parallel: Annotated[Strings, typer.Option("--parallel", help="Parallel text, for recipes that use it.", metavar="TSV")] = None,
+    lexicon: Annotated[Strings, typer.Option("--lexicon", help="A dictionary, for recipes that use it.", metavar="TSV")] = None,
+    vectors: Annotated[Strings, typer.Option("--vectors", help="Static vectors, for recipes that use them.", metavar="FILE")] = None,
+    changes: Annotated[Strings, typer.Option("--set", help="Change a key of the recipe, as in --set steps=200.", metavar="K=V")] = None,
+    tokenizer: Annotated[Optional[str], typer.Option(help="A tokenizer to use instead of training one.", metavar="DIR")] = None,
+    errors: Annotated[Optional[str], typer.Option(help="Invalid UTF-8: strict stops, replace goes on.")] = None,
+    clean: Annotated[Strings, typer.Option(help="Drop lines: duplicates, script. Repeats.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The one seed.")] = 0,
+    minutes: Annotated[Optional[float], typer.Option(min=0.01, help="Train about so long, at this machine's speed.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; leave no run.")] = False,
+    restart_from: Annotated[Optional[str], typer.Option(help="Redo this stage and all after it.", metavar="STAGE")] = None,
+    checkpoint_steps: Annotated[Optional[int], typer.Option(min=1, help="Checkpoint every so many steps (default: every minute).")] = None,
+    keep: Annotated[int, typer.Option(min=1, help="Checkpoints to keep.")] = 2,
+    track: Annotated[Optional[str], typer.Option(help="Also log to tensorboard, wandb or mlflow.")] = None,
+    no_examples: Annotated[bool, typer.Option("--no-examples", help="Keep the text out of report and card.")] = False,
+    push_to_hub: Annotated[Optional[str], typer.Option(help="Upload the finished model to this hub id.", metavar="ID")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
+) -> None:
+    """Graft a pretrained model onto a language, from text of that language."""
+    import warnings
+
+    from lingraft.cli import show
+    from lingraft.errors import LingraftWarning
+    from lingraft.train.loop import Options
+    from lingraft.transfer import transfer as run_transfer
+
+    sets = [*(changes or []), *([f"tokenizer.read={tokenizer!r}"] if tokenizer else []), *([f"text.errors={errors!r}"] if errors else [])]
+    sets += [f"text.clean={clean!r}"] if clean else []
+    for name, given in {"--parallel": parallel, "--lexicon": lexicon, "--vectors": vectors}.items():
+        if given:
+            warnings.warn(f"The recipe {recipe!r} does not use {name}; it is left aside.", LingraftWarning, stacklevel=1)
+    asked = dict(to=to, text=text, recipe=recipe, changes=sets, source_text=source_text or [], seed=seed, minutes=minutes)
+    if dry_run:
+        from lingraft.plan import plan
+
+        print(plan(model, **asked))  # type: ignore[arg-type]
+        return
+    with show.progress() as advance:
+        options = Options(checkpoint_steps=checkpoint_steps, keep=keep, progress=advance, track=track)
+        run = run_transfer(model, **asked, out=out, examples=not no_examples, restart_from=restart_from, options=options)  # type: ignore[arg-type]
+    if push_to_hub:
+        run.push(push_to_hub)
+    if not as_json:
+        show.score_table([(recipe, run)])
+        print(f"model   {run.path / 'model'}\nreport  {run.path / 'report.html'}")
+    else:
+        print(show.as_json(run))

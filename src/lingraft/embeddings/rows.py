@@ -1,0 +1,131 @@
+"""NewRows: what is row t of the new matrix? Every initialisation answers with a mix of old rows, a vector of its own, or a draw.
+
+A copy is a mix with a single 1. Specials, widths, untied heads, biases, padded rows and fallbacks are done here, once, for all methods.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+ORIGINS = ("copied", "mixed", "direct", "drawn")
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabularies:
+    """The two vocabularies as a row method sees them.
+
+    num_new, num_old: rows of the two matrices (padded rows of the old one counted).
+    roles: (num_roles, 2) pairs (new id, old id) of the special tokens that play the same role.
+    text: (num_old,) True where the old row stands for text: not special, not unused, not padding beyond the tokenizer.
+    """
+
+    num_new: int
+    num_old: int
+    roles: Ints
+    text: Bools
+
+    def new_text(self) -> Bools:
+        """(num_new,) True where the new row is no special token with a role."""
+        free = np.ones(self.num_new, dtype=bool)
+        free[self.roles[:, 0]] = False
+        return free
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What a drawn row is drawn from, per dimension: the mean and standard deviation of some old rows, or fixed numbers."""
+
+    rows: Ints | None = None
+    mean: float = 0.0
+    deviation: float = 0.02
+
+    def moments(self, old: Floats) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Mean and standard deviation, (dim,) each."""
+        if self.rows is None or not len(self.rows):
+            return np.full(old.shape[1], self.mean), np.full(old.shape[1], self.deviation)
+        chosen = old[self.rows].astype(np.float64)
+        return chosen.mean(axis=0), chosen.std(axis=0)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRows:
+    """Row t of a new matrix, for every t.
+
+    mix: sparse (num_new, num_old); row t is that weighting of old rows.
+    group: (num_new,) index into `groups` where row t is drawn, -1 where it is not.
+    groups: what drawn rows are drawn from.
+    direct_ids, direct: (n,) and (n, dim): rows given as vectors; only for the matrix they were made for.
+    """
+
+    mix: scipy.sparse.csr_array
+    group: npt.NDArray[np.int32]
+    groups: tuple[Group, ...]
+    direct_ids: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    direct: Floats | None = None
+
+    @property
+    def num_new(self) -> int:
+        """Rows of the new matrix."""
+        return int(self.group.shape[0])
+
+    @property
+    def origin(self) -> npt.NDArray[np.uint8]:
+        """(num_new,) index into ORIGINS."""
+        per_row = np.diff(self.mix.indptr)
+        origin = np.where(per_row == 0, ORIGINS.index("drawn"), ORIGINS.index("mixed")).astype(np.uint8)
+        single = np.flatnonzero(per_row == 1)
+        origin[single[self.mix.data[self.mix.indptr[single]] == 1.0]] = ORIGINS.index("copied")
+        origin[self.group >= 0] = ORIGINS.index("drawn")
+        origin[self.direct_ids] = ORIGINS.index("direct")
+        return origin
+
+    def counts(self) -> dict[str, int]:
+        """How many rows have each origin."""
+        number = np.bincount(self.origin, minlength=len(ORIGINS))
+        return {name: int(number[index]) for index, name in enumerate(ORIGINS)}
+
+    def without_direct(self) -> "NewRows":
+        """The same rows for another matrix: direct vectors fall back to their mix or draw."""
+        return NewRows(self.mix, self.group, self.groups)
+
+    def apply(self, old: Floats, generator: np.random.Generator) -> Floats:
+        """(num_new, dim) new matrix from the (num_old, dim) old one: one sparse product, a seeded draw, a fill-in."""
+        if old.shape[0] != self.mix.shape[1]:
+            raise ValueError(f"these rows mix {self.mix.shape[1]} old rows, the matrix has {old.shape[0]}")
+        new = (self.mix @ old).astype(np.float32)
+        for index, group in enumerate(self.groups):
+            ids = np.flatnonzero(self.group == index)
+            mean, deviation = group.moments(old)
+            new[ids] = mean + deviation * generator.standard_normal((len(ids), old.shape[1]))
+        if self.direct is not None:
+            new[self.direct_ids] = self.direct
+        return new
+
+
+def from_mix(vocabularies: Vocabularies, mix: scipy.sparse.sparray, *, groups: Sequence[Group] = (), group: Ints | None = None) -> NewRows:
+    """Complete a method's mix into NewRows: specials by role, empty rows drawn (by default from the old rows that stand for text).
+
+    mix: (num_new, num_old); rows of special tokens in it are ignored. group: (num_new,) which of `groups` an empty row is drawn from.
+    """
+    keep = scipy.sparse.diags_array(vocabularies.new_text().astype(np.float32))
+    ones = np.ones(len(vocabularies.roles), dtype=np.float32)
+    specials = scipy.sparse.coo_array((ones, (vocabularies.roles[:, 0], vocabularies.roles[:, 1])), shape=mix.shape)
+    complete = scipy.sparse.csr_array(keep @ mix + specials).astype(np.float32)
+    complete.eliminate_zeros()
+    complete.sort_indices()
+    chosen = np.zeros(vocabularies.num_new, dtype=np.int64) if group is None else group
+    drawn = np.where(np.diff(complete.indptr) == 0, chosen, -1).astype(np.int32)
+    return NewRows(complete, drawn, tuple(groups) or (Group(np.flatnonzero(vocabularies.text)),))
+
+
+def copies(vocabularies: Vocabularies, new_ids: Ints, old_ids: Ints) -> scipy.sparse.csr_array:
+    """(num_new, num_old) mix in which row new_ids[i] is a copy of old row old_ids[i]."""
+    ones = np.ones(len(new_ids), dtype=np.float32)
+    return scipy.sparse.csr_array((ones, (new_ids, old_ids)), shape=(vocabularies.num_new, vocabularies.num_old))

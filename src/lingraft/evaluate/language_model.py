@@ -1,0 +1,204 @@
+"""How well a model predicts held-out text, in numbers that compare across tokenizers.
+
+loss           nats per predicted token, at 15 % of the tokens (each masked on its own; causal models: every token)
+mrr            mean reciprocal rank of the right token at the same positions
+bits_per_byte  -log2 p of masked words (each masked whole) over their UTF-8 bytes; causal models: of all words
+bits_per_word  the same over the number of words
+
+Which words are masked depends on the text and the seed alone, so that models with different tokenizers answer the same questions.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.numpy import load_file, save_file
+from transformers import PreTrainedTokenizerBase
+
+from lingraft.errors import TextError
+from lingraft.evaluate.settings import EvaluationSettings
+from lingraft.model.heads import Predictor
+from lingraft.text.corpus import Document
+from lingraft.text.words import word_spans
+
+Array = npt.NDArray[Any]
+WINDOWS_AT_ONCE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One measured number."""
+
+    name: str
+    value: float
+    n: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Held-out text as flat arrays, with its masks.
+
+    ids: (num_tokens,) token ids. word: (num_tokens,) number of the word a token belongs to, -1 for none.
+    token_mask, word_mask: (num_tokens,) booleans. word_bytes: (num_words,) UTF-8 bytes of each word.
+    """
+
+    ids: Array
+    word: Array
+    token_mask: Array
+    word_mask: Array
+    word_bytes: Array
+
+    def save(self, path: Path) -> None:
+        """Write the arrays as safetensors."""
+        save_file({name: np.ascontiguousarray(getattr(self, name)) for name in self.__slots__}, path)
+
+    def head(self, num_tokens: int) -> "HeldOut":
+        """The first tokens only."""
+        return HeldOut(*(getattr(self, name)[:num_tokens] for name in ("ids", "word", "token_mask", "word_mask")), self.word_bytes)
+
+    @classmethod
+    def load(cls, path: Path) -> "HeldOut":
+        """Read what `save` wrote."""
+        return cls(**load_file(path))
+
+
+def prepare(
+    documents: Iterable[Document], tokenizer: PreTrainedTokenizerBase, settings: EvaluationSettings, end_id: int | None
+) -> HeldOut:
+    """Encode held-out text, say which word each token belongs to, and draw the masks. Raises TextError where there is no text."""
+    ids, word, word_bytes = _encode(_limited(documents, settings.max_characters), tokenizer, end_id)
+    if not len(word_bytes):
+        raise TextError("There is no held-out text: the text is too short to keep a part of it aside. Give more text.")
+    chosen = np.random.default_rng([settings.seed, 0]).random(len(word_bytes)) < settings.mask_rate
+    tokens = np.random.default_rng([settings.seed, 1]).random(len(ids)) < settings.mask_rate
+    chosen[0] |= not chosen.any()
+    return HeldOut(ids, word, tokens & (word >= 0), (word >= 0) & chosen[word], word_bytes)
+
+
+def _limited(documents: Iterable[Document], characters: int) -> Iterator[list[str]]:
+    """Documents, line by line, until so many characters were seen (a line that would go over ends it, unless it is the first)."""
+    seen = 0
+    for document in documents:
+        lines = []
+        for line in document.lines:
+            if seen and seen + len(line) > characters:
+                break
+            lines.append(line)
+            seen += len(line)
+        if not lines:
+            return
+        yield lines
+
+
+def _encode(documents: Iterable[list[str]], tokenizer: PreTrainedTokenizerBase, end_id: int | None) -> tuple[Array, Array, Array]:
+    ids: list[int] = []
+    word: list[int] = []
+    word_bytes: list[int] = []
+    for lines in documents:
+        encoded = tokenizer(lines, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True)
+        for line, line_ids, offsets in zip(lines, encoded["input_ids"], encoded["offset_mapping"], strict=True):
+            spans = word_spans(line)
+            ends = np.array([end for _, end in spans], dtype=np.int64)
+            places = np.searchsorted(ends, np.array([last - 1 for _, last in offsets], dtype=np.int64), side="right")
+            ids += line_ids
+            word += np.where(places < len(ends), places + len(word_bytes), -1).tolist()
+            word_bytes += [len(line[first:last].encode()) for first, last in spans]
+        if end_id is not None:
+            ids.append(end_id)
+            word.append(-1)
+    return np.array(ids, dtype=np.int64), np.array(word, dtype=np.int64), np.array(word_bytes, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How a model reads blocks: length with specials, the specials around the text, its mask (None: causal)."""
+
+    length: int
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    mask: int | None
+
+
+def measure(model: Any, held_out: HeldOut, reader: Reader, seed: int) -> Iterator[Score]:
+    """Yield all scores of this suite for `model`."""
+    if reader.mask is None:
+        nats, ranks, places = predict(model, held_out, reader, None)
+        whole = _whole_words(held_out, places)
+        in_words = whole[held_out.word[places]] & (held_out.word[places] >= 0)
+        words, word_nats = np.flatnonzero(whole), nats[in_words]
+    else:
+        nats, ranks, places = predict(model, held_out, reader, held_out.token_mask)
+        word_nats, _, _ = predict(model, held_out, reader, held_out.word_mask)
+        words = np.unique(held_out.word[held_out.word_mask])
+    bits, size = float(word_nats.sum()) / np.log(2), int(held_out.word_bytes[words].sum())
+    yield Score("bits_per_byte", bits / size, size, seed)
+    yield Score("bits_per_word", bits / len(words), len(words), seed)
+    yield Score("loss", float(nats.mean()), len(nats), seed)
+    yield Score("mrr", float((1 / ranks).mean()), len(ranks), seed)
+
+
+def held_out_loss(model: Any, held_out: HeldOut, reader: Reader) -> float:
+    """Nats per predicted token."""
+    return float(predict(model, held_out, reader, None if reader.mask is None else held_out.token_mask)[0].mean())
+
+
+def _whole_words(held_out: HeldOut, places: Array) -> Array:
+    """(num_words,) True where every token of the word was predicted."""
+    seen = np.zeros(len(held_out.ids), dtype=bool)
+    seen[places] = True
+    missed = held_out.word[~seen & (held_out.word >= 0)]
+    present = np.bincount(held_out.word[held_out.word >= 0], minlength=len(held_out.word_bytes)) > 0
+    present[missed] = False
+    return present
+
+
+@torch.no_grad()
+def predict(model: Any, held_out: HeldOut, reader: Reader, mask: Array | None) -> tuple[Array, Array, Array]:
+    """Nats and rank of the right token at masked positions (None: at every token that has something before it, causally).
+
+    Returns (n,) nats, (n,) ranks from 1, (n,) places in held_out.ids.
+    """
+    predictor, device = Predictor(model), next(model.parameters()).device
+    nats, ranks, seen = [], [], []
+    try:
+        for shown, positions, places in _batches(held_out, reader, mask):
+            logits = predictor(torch.from_numpy(shown).to(device), torch.from_numpy(positions).to(device)).float()
+            targets = torch.from_numpy(held_out.ids[places]).to(device).unsqueeze(1)
+            right = logits.gather(1, targets)
+            nats.append((torch.logsumexp(logits, dim=1, keepdim=True) - right).squeeze(1).double().cpu().numpy())
+            ranks.append((1 + (logits > right).sum(dim=1)).cpu().numpy())
+            seen.append(places)
+    finally:
+        predictor.remove()
+    return np.concatenate(nats), np.concatenate(ranks), np.concatenate(seen)
+
+
+def _batches(held_out: HeldOut, reader: Reader, mask: Array | None) -> Iterator[tuple[Array, Array, Array]]:
+    """(shown ids (batch, length), flat positions to predict at, places of the targets); the tail is a shorter block of its own."""
+    before, inner = len(reader.prefix), reader.length - len(reader.prefix) - len(reader.suffix)
+    full = len(held_out.ids) // inner
+    starts = [np.arange(first, min(first + WINDOWS_AT_ONCE, full)) * inner for first in range(0, full, WINDOWS_AT_ONCE)]
+    tail = [np.array([full * inner])] if len(held_out.ids) % inner else []
+    for start in starts + tail:
+        places = start[:, None] + np.arange(min(inner, len(held_out.ids) - int(start[0])))
+        ids = held_out.ids[places]
+        chosen = np.ones(ids.shape, dtype=bool) if mask is None else mask[places]
+        if mask is None and not before:
+            chosen[:, 0] = False
+        shown = ids if mask is None else np.where(chosen, reader.mask, ids)
+        sides = [np.tile(np.array(part, dtype=np.int64), (len(ids), 1)) for part in (reader.prefix, reader.suffix)]
+        rows, columns = np.nonzero(chosen)
+        shown = np.concatenate([sides[0], shown, sides[1]], axis=1)
+        positions = rows * shown.shape[1] + columns + before - (mask is None)
+        if len(positions):
+            yield shown, positions, places[rows, columns]
+
+
+def as_lines(scores: Iterable[Score], facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Lines of scores.jsonl."""
+    return [{**facts, "name": s.name, "value": s.value, "n": s.n, "seed": s.seed} for s in scores]

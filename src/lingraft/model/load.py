@@ -1,0 +1,125 @@
+"""The source model: any transformers checkpoint with an input embedding, its tokenizer, and what kind of language model it is."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
+
+from lingraft.errors import ModelError
+
+Kind = Literal["mlm", "clm"]
+AUTO = {"mlm": AutoModelForMaskedLM, "clm": AutoModelForCausalLM}
+
+
+@dataclass(slots=True)
+class Source:
+    """A loaded source. `added_head`: names of parameters that the checkpoint does not have and that were drawn."""
+
+    name: str
+    model: Any
+    tokenizer: PreTrainedTokenizerBase
+    kind: Kind
+    added_head: list[str]
+
+    def facts(self) -> dict[str, Any]:
+        """What run.json and the card say of the source."""
+        config = self.model.config
+        return {
+            "name": self.name,
+            "family": config.model_type,
+            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            "layers": getattr(config, "num_hidden_layers", None),
+            "width": getattr(config, "hidden_size", None),
+            "added_head": bool(self.added_head),
+            "sentence_encoder": is_sentence_encoder(self.name),
+        }
+
+
+def is_sentence_encoder(name: str) -> bool:
+    """Whether a folder holds a sentence-transformers model, whose sentence vectors language-model training spoils."""
+    return (Path(name) / "modules.json").exists() or name.startswith("sentence-transformers/")
+
+
+def load_config(name: str) -> Any:
+    """The configuration of a local folder or hub id. Raises ModelError where there is none that transformers knows."""
+    folder = Path(name)
+    if not folder.is_dir() and (folder.is_absolute() or name.startswith(".") or name.count("/") > 1):
+        raise ModelError(f"There is no model folder {name}. Give a folder with config.json, or a hub id such as FacebookAI/roberta-base.")
+    try:
+        return AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ModelError(
+            f"Cannot read a model from {name!r}: {reason} Give a local folder with config.json, or a hub id that this machine can reach."
+        ) from error
+
+
+def kind_of(config: Any) -> Kind:
+    """Masked or causal: what the checkpoint's own architecture says, else what its family can do.
+
+    Raises ModelError for a family that is neither (sequence to sequence, vision and so on).
+    """
+    architecture = (getattr(config, "architectures", None) or [""])[0]
+    masked, causal = type(config) in MODEL_FOR_MASKED_LM_MAPPING, type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
+    if causal and (not masked or architecture.endswith(("ForCausalLM", "LMHeadModel")) and architecture != "XLMWithLMHeadModel"):
+        return "clm"
+    if masked and not getattr(config, "is_encoder_decoder", False):
+        return "mlm"
+    raise ModelError(
+        f"The family {config.model_type!r} has neither a masked nor a causal language-model head in transformers. "
+        "lingraft grafts encoders (BERT, RoBERTa, XLM-R, …) and decoders (GPT-2, Llama, Qwen, …)."
+    )
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder or hub id. Raises ModelError where there is none."""
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(f"Cannot read a tokenizer from {name!r}: {str(error).strip().splitlines()[0]}") from error
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise ModelError(f"{name!r} has no tokenizer: its vocabulary is empty. Put the tokenizer's files beside config.json.")
+    return tokenizer
+
+
+def load_model(name: str, kind: Kind, *, seed: int, random_weights: bool = False) -> tuple[Any, list[str]]:
+    """The language model of a folder or hub id in float32, and the names of parameters it lacked (a head that had to be added).
+
+    random_weights: only the architecture is taken, every weight is drawn. Raises ModelError; never unpickles, never runs remote code.
+    """
+    config = load_config(name)
+    torch.manual_seed(seed)
+    if random_weights:
+        return AUTO[kind].from_config(config, trust_remote_code=False).float(), []
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            model, info = AUTO[kind].from_pretrained(
+                name, config=config, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            )
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"Cannot load the weights of {name!r}: {reason} lingraft reads safetensors only.") from error
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+    missing = sorted(info["missing_keys"])
+    body = [key for key in missing if key.startswith(f"{model.base_model_prefix}.") and "pooler" not in key]
+    if body and len(body) > len(list(model.base_model.parameters())) // 2:
+        raise ModelError(f"The weights in {name!r} do not fit its architecture {type(model).__name__}: {len(body)} tensors are missing.")
+    return model, missing
+
+
+def load_source(name: str, *, seed: int, random_weights: bool = False) -> Source:
+    """Load a source model and its tokenizer. Raises ModelError with the reason."""
+    kind = kind_of(load_config(name))
+    tokenizer = load_tokenizer(name)
+    model, added = load_model(name, kind, seed=seed, random_weights=random_weights)
+    if model.get_input_embeddings() is None or model.get_output_embeddings() is None:
+        raise ModelError(f"{type(model).__name__} of {name!r} has no input or output embeddings that transformers names: it cannot be grafted.")
+    return Source(name, model, tokenizer, kind, added)

@@ -1,0 +1,25 @@
+"""Names of the parts of a model.
+
+all          everything
+embeddings   the embedding block (words, positions, segments, their norm), an untied output matrix, the output bias
+words        the word rows without the special tokens (tied or untied output too) and the output bias
+specials     the rows of the special tokens
+positions    the position table
+body         the network between embeddings and head
+layers.N-M   layers N to M (0 is the first), layers.lower-half, layers.upper-half
+head         what stands on top of the body for predicting tokens, the word matrix excepted
+"""
+
+import re
+
+from lingraft.errors import RecipeError, suggest
+
+PARTS = ("all", "body", "embeddings", "head", "positions", "specials", "words")
+LAYERS = re.compile(r"layers\.(?:(\d+)(?:-(\d+))?|(lower-half|upper-half))")
+
+
+def check_part(name: str) -> str:
+    """The name, if it is a part's. Raises RecipeError."""
+    if name not in PARTS and not LAYERS.fullmatch(name):
+        raise RecipeError(f"There is no part {name!r}. {suggest(name, [*PARTS, 'layers.N-M', 'layers.lower-half', 'layers.upper-half'])}")
+    return name

@@ -1,0 +1,128 @@
+"""The parameters behind the names of parts, found through transformers' own accessors."""
+
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from lingraft.errors import RecipeError
+from lingraft.model.names import LAYERS, check_part
+
+def word_matrices(model: Any) -> dict[str, nn.Parameter]:
+    """Name -> parameter of the input matrix and, where it is not tied, the output matrix."""
+    wanted = {id(model.get_input_embeddings().weight), id(model.get_output_embeddings().weight)}
+    return {name: parameter for name, parameter in model.named_parameters() if id(parameter) in wanted}
+
+
+def output_biases(model: Any) -> dict[str, nn.Parameter]:
+    """Name -> parameter of the biases that have one number per token, (vocab,)."""
+    size = model.get_output_embeddings().weight.shape[0]
+    body = {id(parameter) for parameter in model.base_model.parameters()}
+    return {n: p for n, p in model.named_parameters() if p.shape == (size,) and id(p) not in body}
+
+
+def _embedding_block(model: Any) -> set[int]:
+    base, words = model.base_model, model.get_input_embeddings()
+    for module in base.children():
+        if module is not words and any(child is words for child in module.modules()) and not isinstance(module, nn.ModuleList):
+            return {id(parameter) for parameter in module.parameters()}
+    tables = [module for module in base.children() if isinstance(module, nn.Embedding)]
+    return {id(parameter) for table in tables for parameter in table.parameters()}
+
+
+def _position_tables(model: Any) -> set[int]:
+    named = model.base_model.named_modules()
+    tables = [module for name, module in named if isinstance(module, nn.Embedding) and re.search(r"position|wpe", name)]
+    return {id(parameter) for table in tables for parameter in table.parameters()}
+
+
+def num_layers(model: Any) -> int:
+    """Number of layers of the body."""
+    return int(model.config.num_hidden_layers)
+
+
+def _layer_of(model: Any) -> dict[int, int]:
+    """id of a parameter -> index of the layer it belongs to."""
+    layers = [module for module in model.base_model.modules() if isinstance(module, nn.ModuleList) and len(module) == num_layers(model)]
+    return {id(parameter): index for stack in layers for index, layer in enumerate(stack) for parameter in layer.parameters()}
+
+
+def _layer_range(name: str, total: int) -> range:
+    first, last, half = LAYERS.fullmatch(name).groups()  # type: ignore[union-attr]
+    if half:
+        return range(total // 2) if half == "lower-half" else range(total // 2, total)
+    chosen = range(int(first), int(last or first) + 1)
+    if chosen.stop > total or not len(chosen):
+        raise RecipeError(f"The part {name!r} does not exist: this model's layers are 0 to {total - 1}.")
+    return chosen
+
+
+def parameters_of(model: Any, part: str) -> dict[str, nn.Parameter]:
+    """Name -> parameter for one part. Raises RecipeError for a part this model does not have."""
+    named = dict(model.named_parameters())
+    words, biases, block = word_matrices(model), output_biases(model), _embedding_block(model)
+    in_base = {id(parameter) for parameter in model.base_model.parameters()}
+    if LAYERS.fullmatch(part):
+        layer_of, chosen = _layer_of(model), _layer_range(part, num_layers(model))
+        return {n: p for n, p in named.items() if layer_of.get(id(p)) in chosen}
+    choose = {
+        "all": lambda n, p: True,
+        "embeddings": lambda n, p: id(p) in block or n in words or n in biases,
+        "words": lambda n, p: n in words or n in biases,
+        "specials": lambda n, p: n in words,
+        "positions": lambda n, p: id(p) in _position_tables(model),
+        "body": lambda n, p: id(p) in in_base and id(p) not in block and n not in words,
+        "head": lambda n, p: id(p) not in in_base and n not in words,
+    }[check_part(part)]
+    return {name: parameter for name, parameter in named.items() if choose(name, parameter)}
+
+
+def set_trainable(model: Any, parts: Iterable[str]) -> dict[str, str]:
+    """Let only `parts` train. Returns, for word matrices of which only some rows train, name -> "words" or "specials".
+
+    Raises RecipeError where a part is empty in this model.
+    """
+    parts = list(parts)
+    chosen: set[str] = set()
+    for part in parts:
+        found = parameters_of(model, part)
+        if not found and part != "head":  # where the word matrix is the whole head, nothing else is left of it
+            raise RecipeError(f"This {model.config.model_type} model has no {part!r} to train.")
+        chosen |= set(found)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in chosen)
+    whole = {"all", "embeddings"} & set(parts) or {"words", "specials"} <= set(parts)
+    only = next((part for part in ("words", "specials") if part in parts), None)
+    return {} if whole or only is None else dict.fromkeys(word_matrices(model), only)
+
+
+class FrozenRows:
+    """Keeps rows of word matrices as they are, through optimiser steps and weight decay.
+
+    rows: (vocab,) boolean, True where the row stays.
+    """
+
+    def __init__(self, model: Any, partial: dict[str, str], specials: list[int]) -> None:
+        self.kept: list[tuple[nn.Parameter, torch.Tensor, torch.Tensor]] = []
+        for name, which in partial.items():
+            parameter = dict(model.named_parameters())[name]
+            rows = torch.zeros(parameter.shape[0], dtype=torch.bool, device=parameter.device)
+            rows[specials] = True
+            ids = torch.nonzero(rows if which == "words" else ~rows).squeeze(1)
+            self.kept.append((parameter, ids, parameter.detach()[ids].clone()))
+
+    @torch.no_grad()
+    def mask_gradients(self) -> None:
+        """Zero the gradients of rows that stay, before clipping counts them."""
+        for parameter, ids, _ in self.kept:
+            if parameter.grad is not None:
+                parameter.grad[ids] = 0
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Undo what weight decay or momentum did to rows that stay."""
+        for parameter, ids, values in self.kept:
+            parameter[ids] = values

@@ -1,0 +1,80 @@
+"""Putting new rows into a model: input matrix, untied output matrix, output biases, special-token ids, position offsets."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from lingraft.embeddings import NewRows
+from lingraft.errors import ModelError
+from lingraft.model.parts import output_biases, word_matrices
+
+ROLE_IDS = {
+    "pad": ("pad_token_id", "pad_index"),
+    "begin": ("bos_token_id", "cls_token_id", "bos_index"),
+    "end": ("eos_token_id", "sep_token_id", "eos_index"),
+    "mask": ("mask_token_id", "mask_index"),
+    "unknown": ("unk_token_id", "unk_index"),
+}
+
+
+def check_fits(model: Any, tokenizer_size: int) -> int:
+    """Rows of the source's input matrix. Raises ModelError where its tokenizer has more tokens than the matrix has rows."""
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    if tokenizer_size > rows:
+        raise ModelError(f"The source's tokenizer has {tokenizer_size} tokens, its embedding matrix {rows} rows: they do not belong together.")
+    return rows
+
+
+@torch.no_grad()
+def graft(model: Any, rows: NewRows, roles: Mapping[str, int], *, seed: int) -> None:
+    """Replace the vocabulary of `model` in place.
+
+    rows: for the input matrix; untied output matrix and output biases follow it (their direct rows fall back to mix or draw).
+    roles: role -> id of the new tokenizer's special tokens; the config's ids are set from it.
+    The order of draws is fixed (input, output, biases), so that a seed gives the same bytes.
+    """
+    old = {name: matrix.detach().clone() for name, matrix in word_matrices(model).items()}
+    biases = {name: bias.detach().clone() for name, bias in output_biases(model).items()}
+    model.resize_token_embeddings(rows.num_new, mean_resizing=False)
+    model.config.vocab_size = rows.num_new
+    generator = np.random.default_rng([seed, 1])
+    _refill(word_matrices(model), old, rows, generator)
+    _refill(output_biases(model), biases, rows.without_direct(), generator)
+    _set_special_ids(model, roles)
+
+
+def _refill(new: dict[str, nn.Parameter], old: dict[str, torch.Tensor], rows: NewRows, generator: np.random.Generator) -> None:
+    if set(new) != set(old):
+        raise ModelError(f"Resizing the vocabulary renamed parameters ({sorted(set(new) ^ set(old))}): this family cannot be grafted yet.")
+    for index, (name, parameter) in enumerate(new.items()):
+        before = old[name].float().numpy()
+        source = before.reshape(len(before), -1)
+        own = rows if index == 0 else rows.without_direct()
+        parameter.copy_(torch.from_numpy(own.apply(source, generator)).reshape(parameter.shape))
+
+
+def _set_special_ids(model: Any, roles: Mapping[str, int]) -> None:
+    """Config and generation config get the new ids; families that count positions from the padding id get their table shifted."""
+    configs = [model.config, getattr(model, "generation_config", None), model.base_model]
+    for role, names in ROLE_IDS.items():
+        for name in names:
+            for config in configs:
+                if isinstance(getattr(config, name, None), int) and (role in roles or name.endswith("_token_id")):
+                    setattr(config, name, roles.get(role))
+    if "pad" in roles:
+        _move_padding(model, roles["pad"])
+
+
+def _move_padding(model: Any, pad: int) -> None:
+    words = model.get_input_embeddings()
+    if words.padding_idx is not None:
+        words.padding_idx = pad
+    for module in model.base_model.modules():
+        positions = getattr(module, "position_embeddings", None)
+        if isinstance(positions, nn.Embedding) and positions.padding_idx is not None:
+            positions.weight.copy_(torch.roll(positions.weight, pad - positions.padding_idx, dims=0))
+            positions.padding_idx = pad
+            module.padding_idx = pad

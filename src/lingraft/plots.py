@@ -1,0 +1,96 @@
+"""Plots as inline SVG that takes its colours and fonts from the page: it follows light and dark, and carries no text of the user's."""
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+NUM_COLOURS = 6
+POINTS = 400
+"""What a curve is thinned to: more cannot be seen, and would make the page heavy."""
+
+INK, RULE = "#0a0a01", "#0a0a02"
+SERIES = [f"#0a0b0{i}" for i in range(1, NUM_COLOURS + 1)]
+"""Stand-ins, replaced in the finished SVG by the page's own colours `--ink`, `--rule`, `--series-1`…"""
+
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "lingraft",
+    "font.size": 11,
+    "text.color": INK,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": RULE,
+    "axes.grid": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+
+def loss_plot(runs: Sequence[list[dict[str, Any]]]) -> str:
+    """Loss (nats per predicted token) against tokens, one colour a run; nothing where no run has trained yet.
+
+    `runs` are the records of metrics.jsonl in order, `tokens` counted from each run's start. Training is drawn raw (pale) and
+    smoothed, held-out loss as dots.
+    """
+    training = [_points(records, "loss") for records in runs]
+    held_out = [_points(records, "held_out_loss") for records in runs]
+    if not any(len(points) for points in (*training, *held_out)):
+        return ""
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9, 4), layout="constrained")
+        axes = figure.add_subplot(xlabel="tokens of training text", ylabel="nats per predicted token")
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        for i, (steps, points) in enumerate(zip(training, held_out, strict=True)):
+            colour, dashes = SERIES[i % NUM_COLOURS], "-" if i < NUM_COLOURS else ":"
+            axes.plot(*_thinned(steps).T, color=colour, alpha=0.25, linewidth=0.8)
+            axes.plot(*_thinned(_smoothed(steps)).T, color=colour, linewidth=1.6, linestyle=dashes)
+            axes.plot(*points.T, color=colour, linestyle="none", marker="o", markersize=6)
+        return _inline(figure)
+
+
+def _points(records: list[dict[str, Any]], key: str) -> np.ndarray:
+    """(n, 2) tokens and value of the records that carry a finite number under `key`."""
+    found = [(record["tokens"], record[key]) for record in records if isinstance(record.get(key), int | float)]
+    points = np.array(found, dtype=float).reshape(-1, 2)
+    return points[np.isfinite(points[:, 1])]
+
+
+def _smoothed(points: np.ndarray) -> np.ndarray:
+    """The same points with their running mean over about a twentieth of the run, narrower at its ends."""
+    reach = len(points) // 40
+    sums = np.concatenate([[0], np.cumsum(points[:, 1])])
+    index = np.arange(len(points))
+    around = np.minimum(reach, np.minimum(index, len(points) - 1 - index))
+    means = (sums[index + around + 1] - sums[index - around]) / (2 * around + 1)
+    return np.column_stack([points[:, 0], means])
+
+
+def _thinned(points: np.ndarray) -> np.ndarray:
+    """At most POINTS of the points, evenly spaced, the first and the last among them."""
+    if len(points) <= POINTS:
+        return points
+    return points[np.linspace(0, len(points) - 1, POINTS).round().astype(int)]
+
+
+def _inline(figure: Any) -> str:
+    """The figure as an <svg> element in the page's colours, with no size, font, id or metadata that the page does not need."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    names = {INK: "ink", RULE: "rule"} | {colour: f"series-{i}" for i, colour in enumerate(SERIES, 1)}
+    for colour, name in names.items():
+        svg = svg.replace(colour, f"var(--{name})")
+    svg = re.sub(r' id="[a-z]+_\d+"', "", svg)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"font: [^;\"]*(?:'[^']*'[^;\"]*)*", "font-size: 11px", svg)
+    return re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1), count=1)

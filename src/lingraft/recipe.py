@@ -1,0 +1,165 @@
+"""Recipes: a whole transfer as data. TOML in, frozen settings out; a recipe may extend another and change a few fields."""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from lingraft.embeddings.settings import RowSettings
+from lingraft.errors import RecipeError, suggest
+from lingraft.evaluate.settings import EvaluationSettings
+from lingraft.text.corpus import TextSettings
+from lingraft.tokenizer.settings import TokenizerSettings
+from lingraft.train.settings import PhaseSettings
+
+EVERY_PHASE = ("steps", "epochs", "batch", "length", "learning_rate", "precision")
+
+
+class SourceSettings(BaseModel):
+    """What is taken from the source model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weights: Literal["pretrained", "random"] = Field("pretrained", description="random: only the architecture, to train from scratch")
+
+
+class Recipe(BaseModel):
+    """A transfer from beginning to end. Phases run in the order of the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field("", description="set from the file")
+    title: str = Field("", description="one line: what it does and whose it is")
+    source: SourceSettings = SourceSettings()
+    text: TextSettings = TextSettings()
+    tokenizer: TokenizerSettings = TokenizerSettings()
+    rows: RowSettings = RowSettings()
+    phases: dict[str, PhaseSettings] = Field({}, description="the phases of training, by name")
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    @field_validator("phases")
+    @classmethod
+    def _named(cls, phases: dict[str, PhaseSettings]) -> dict[str, PhaseSettings]:
+        for position, (name, phase) in enumerate(phases.items()):
+            if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+                raise RecipeError(f"A phase cannot be named {name!r}: use lower-case letters, digits and hyphens.")
+            if phase.start_from is not None and phase.start_from not in list(phases)[:position]:
+                raise RecipeError(f"Phase {name!r} starts from {phase.start_from!r}, which is no phase before it.")
+        return phases
+
+    def to_toml(self) -> str:
+        """The whole recipe, defaults written out."""
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
+
+
+def shipped() -> dict[str, str]:
+    """Name -> TOML text of the recipes in the package."""
+    folder = resources.files("lingraft") / "recipes"
+    files = [file for file in folder.iterdir() if file.name.endswith(".toml")]
+    return {file.name.removesuffix(".toml"): file.read_text(encoding="utf-8") for file in sorted(files, key=lambda file: file.name)}
+
+
+def _read(name: str) -> tuple[str, str]:
+    """Name and TOML text of a recipe: a file, or one in the package."""
+    path = Path(name)
+    if path.suffix == ".toml" or path.is_file():
+        if not path.is_file():
+            raise RecipeError(f"There is no recipe file {name}. `lingraft recipes list` shows the recipes in the package.")
+        return path.stem, path.read_text(encoding="utf-8")
+    known = shipped()
+    if name not in known:
+        raise RecipeError(f"There is no recipe {name!r}. {suggest(name, known)}")
+    return name, known[name]
+
+
+def _parse(name: str, text: str) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"Recipe {name!r} is not TOML: {error}.") from error
+    parent = table.pop("extends", None)
+    if parent is None:
+        return table
+    parent_name, parent_text = _read(str(parent))
+    if "extends" in tomllib.loads(parent_text):
+        raise RecipeError(f"Recipe {name!r} extends {parent_name!r}, which extends another: one level only.")
+    return _merge(_parse(parent_name, parent_text), table)
+
+
+def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in change.items():
+        merged[key] = _merge(merged[key], value) if isinstance(value, dict) and isinstance(merged.get(key), dict) else value
+    return merged
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _apply(table: dict[str, Any], assignment: str) -> None:
+    """Put one K=V of --set into a recipe's table."""
+    key, equals, text = assignment.partition("=")
+    if not equals:
+        raise RecipeError(f"--set {assignment!r} is not of the form KEY=VALUE, as in --set steps=200.")
+    parts, phases = key.strip().split("."), table.setdefault("phases", {})
+    if len(parts) == 1 and parts[0] in EVERY_PHASE:
+        for phase in phases.values():
+            phase[parts[0]] = _value(text)
+        return
+    if parts[0] == "phases" and len(parts) > 1:
+        parts[1] = _phase_name(parts[1], list(phases))
+    elif parts[0] not in Recipe.model_fields or len(parts) < 2:
+        raise RecipeError(f"A recipe has no key {key!r}. {suggest(parts[0], [*EVERY_PHASE, *_keys()])}")
+    for part in parts[:-1]:
+        table = table.setdefault(part, {})
+    table[parts[-1]] = _value(text)
+
+
+def _phase_name(name: str, phases: list[str]) -> str:
+    if name.isdigit() and int(name) < len(phases):
+        return phases[int(name)]
+    if name not in phases:
+        raise RecipeError(f"This recipe has no phase {name!r}. {suggest(name, phases)}")
+    return name
+
+
+def _keys() -> list[str]:
+    """Every key that --set takes, beside those that go to every phase."""
+    keys = []
+    for section, model in Recipe.model_fields.items():
+        inner = getattr(model.annotation, "model_fields", None)
+        keys += [f"{section}.{key}" for key in inner] if inner else []
+    return keys + [f"phases.N.{key}" for key in PhaseSettings.model_fields]
+
+
+def _explain(name: str, error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        inner = PhaseSettings.model_fields if where.startswith("phases.") else [k.split(".")[-1] for k in _keys() if k.split(".")[0] == where.split(".")[0]]
+        return f"Recipe {name!r} has no key {where!r}. {suggest(where.split('.')[-1], inner or Recipe.model_fields)}"
+    return f"Recipe {name!r}: {where} = {first.get('input')!r}: {first['msg']}."
+
+
+def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
+    """A recipe by name or file, with `--set` changes applied.
+
+    Raises RecipeError for an unknown name, key, phase or value.
+    """
+    name, text = _read(name)
+    table = _parse(name, text)
+    for change in changes:
+        _apply(table, change)
+    try:
+        return Recipe.model_validate({**table, "name": name})
+    except ValidationError as error:
+        raise RecipeError(_explain(name, error)) from error

@@ -1,0 +1,173 @@
+"""The run folder: the interface between stages. A stage whose output is complete is skipped; that one rule gives resume."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lingraft.errors import RunError, suggest
+from lingraft.files import read_json, write_json, write_text
+
+RECIPE, FACTS, METRICS, SCORES, ROWS, MODEL, REPORT = (
+    "recipe.toml", "run.json", "metrics.jsonl", "scores.jsonl", "rows.safetensors", "model", "report.html"
+)  # fmt: skip
+STAGES = ".stages"
+
+
+def is_main_process() -> bool:
+    """Whether this process writes: the only one, or the first of those that accelerate started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one level with dotted keys; lists as they are."""
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    return {key: inner for name, item in value.items() for key, inner in flatten(item, f"{prefix}.{name}" if prefix else str(name)).items()}
+
+
+def differences(before: Any, now: Any) -> list[str]:
+    """One line per key that differs."""
+    old, new = flatten(before), flatten(now)
+    keys = [*old, *(key for key in new if key not in old)]
+    return [f"{key}: was {old.get(key)!r}, now {new.get(key)!r}" for key in keys if old.get(key) != new.get(key)]
+
+
+class Run:
+    """A run folder. Reading it needs nothing of the run's own code or data."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Open an existing run. Raises RunError where `path` holds none."""
+        self.path = Path(path)
+        if not (self.path / STAGES).is_dir() and not (self.path / FACTS).is_file():
+            raise RunError(f"{self.path} is not a run: it has no {FACTS}. Give a folder that `lingraft transfer --out` made.")
+
+    @classmethod
+    def create(cls, path: str | Path) -> "Run":
+        """Open a run folder, making it where it does not exist. Raises RunError for a folder that holds something else."""
+        path = Path(path)
+        if path.exists() and not path.is_dir():
+            raise RunError(f"--out {path} is a file. Give a folder that does not exist, or a run's.")
+        foreign = [] if not path.exists() or (path / STAGES).is_dir() else [p.name for p in path.iterdir() if not p.name.startswith(".")]
+        if foreign:
+            raise RunError(f"--out {path} holds something that is not a run ({sorted(foreign)[0]} …). Give a new folder.")
+        try:
+            (path / STAGES).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"Cannot make the run folder {path}: {error.strerror}.") from error
+        return cls(path)
+
+    # Stages
+
+    def begin(self, stage: str, inputs: Mapping[str, Any]) -> bool:
+        """Whether `stage` is complete already; if it is new, note what it is made from.
+
+        Raises RunError where the stage was begun with other inputs, naming the differences.
+        """
+        inputs = json.loads(json.dumps(inputs, default=str))
+        record = self._stage_file(stage)
+        if not record.exists():
+            if is_main_process():
+                write_json(record, {"inputs": inputs, "complete": False})
+            return False
+        known = read_json(record)
+        if changed := differences(known["inputs"], inputs):
+            raise RunError(
+                f"{self.path} was made differently at stage {stage!r}: {'; '.join(changed[:6])}. "
+                f"Use another --out, go back to the old setting, or redo this stage and all after it with --restart-from {stage}."
+            )
+        return bool(known["complete"])
+
+    def finish(self, stage: str) -> None:
+        """Note that the stage's output is complete."""
+        if is_main_process():
+            write_json(self._stage_file(stage), {**read_json(self._stage_file(stage)), "complete": True})
+
+    def is_complete(self, stage: str) -> bool:
+        """Whether the stage is done."""
+        record = self._stage_file(stage)
+        return record.exists() and bool(read_json(record)["complete"])
+
+    def _stage_file(self, stage: str) -> Path:
+        return self.path / STAGES / f"{stage}.json"
+
+    def restart_from(self, stage: str, order: list[str]) -> None:
+        """Forget `stage` and all after it in `order`, outputs included. Raises RunError for an unknown stage."""
+        if stage not in order:
+            raise RunError(f"There is no stage {stage!r} to restart from. {suggest(stage, order)}")
+        for name in order[order.index(stage) :]:
+            self._stage_file(name).unlink(missing_ok=True)
+            for output in self.outputs(name):
+                shutil.rmtree(output) if output.is_dir() else output.unlink(missing_ok=True)
+            if name.startswith("phase."):
+                self.forget_metrics(name.removeprefix("phase."), -1)
+
+    def outputs(self, stage: str) -> list[Path]:
+        """What a stage leaves in the folder."""
+        if stage.startswith("phase."):
+            return [self.path / "phases" / stage.removeprefix("phase.")]
+        names = {"tokenizer": ["tokenizer"], "tokens": ["tokens"], "rows": [ROWS], "evaluation": [SCORES], "model": [MODEL, REPORT]}
+        return [self.path / name for name in names.get(stage, [])]
+
+    # Facts, metrics, scores
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """run.json; empty where it is not written yet."""
+        path = self.path / FACTS
+        return dict(read_json(path)) if path.exists() else {}
+
+    def note(self, **facts: Any) -> None:
+        """Add to run.json."""
+        if is_main_process():
+            write_json(self.path / FACTS, {**self.facts, **facts})
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl or scores.jsonl; a torn last line is left out."""
+        path, found = self.path / name, []
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                continue
+        return found
+
+    def record(self, line: Mapping[str, Any]) -> None:
+        """Append a line to metrics.jsonl."""
+        if is_main_process():
+            with (self.path / METRICS).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def forget_metrics(self, phase: str, step: int) -> None:
+        """Drop the lines of a phase beyond `step`, which a resume will write again."""
+        kept = [line for line in self.lines(METRICS) if line["phase"] != phase or line["step"] <= step]
+        if is_main_process() and (self.path / METRICS).exists():
+            write_text(self.path / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def write_scores(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Write scores.jsonl."""
+        if is_main_process():
+            write_text(self.path / SCORES, "".join(json.dumps(line) + "\n" for line in lines))
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Name -> value for the finished model."""
+        return {line["name"]: line["value"] for line in self.lines(SCORES) if line["model"] == "final"}
+
+    @property
+    def origin(self) -> dict[str, int]:
+        """How many rows were copied, mixed, given directly, drawn."""
+        return dict(self.facts.get("origin", {}))
+
+    def load(self) -> tuple[Any, Any]:
+        """The finished model and its tokenizer, plain transformers objects. Raises RunError where the run is not finished."""
+        from transformers import AutoTokenizer
+
+        from lingraft.model.load import AUTO
+
+        if not self.is_complete("model"):
+            raise RunError(f"{self.path} is not finished. Run the same `lingraft transfer` command again: it goes on where it stopped.")
+        folder = str(self.path / MODEL)
+        return AUTO[self.facts["kind"]].from_pretrained(folder), AutoTokenizer.from_pretrained(folder)

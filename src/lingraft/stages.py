@@ -1,0 +1,349 @@
+"""The stages of a transfer, each skipped where its output in the run folder is complete."""
+
+import contextlib
+import hashlib
+import math
+import os
+import platform
+import shutil
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from safetensors.numpy import load_file, save_file
+from transformers import PreTrainedTokenizerBase
+
+from lingraft.aids import Aids
+from lingraft.card import model_card
+from lingraft.embeddings import ORIGINS, ROWS, NewRows
+from lingraft.errors import Interrupted, LingraftError, LingraftWarning, RunError
+from lingraft.evaluate import language_model
+from lingraft.evaluate.language_model import HeldOut, Reader
+from lingraft.files import atomic_folder, atomic_write, digest, fingerprint, locked, write_text
+from lingraft.languages import parse
+from lingraft.model.load import Source, load_source
+from lingraft.model.parts import parameters_of
+from lingraft.model.surgery import check_fits
+from lingraft.recipe import Recipe
+from lingraft.report import write_report
+from lingraft.run import MODEL, RECIPE, SCORES, Run, is_main_process
+from lingraft.run import ROWS as ROWS_FILE
+from lingraft.speed import steps_for
+from lingraft.text.corpus import Corpus, resolve
+from lingraft.text.shards import Shards, encode_to_shards
+from lingraft.text.words import word_kind
+from lingraft.tokenizer import train as tokenizers
+from lingraft.tokenizer import vocabulary
+from lingraft.tokenizer.measure import measure as measure_tokenizer
+from lingraft.train import checkpoint
+from lingraft.train.batches import Blocks
+from lingraft.train.loop import Data, Options, train
+from lingraft.train.objectives import Vocabulary
+from lingraft.train.settings import PhaseSettings
+
+SAMPLE = 4_096  # held-out tokens that the loss is measured on during training
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asks for. See lingraft.transfer."""
+
+    model: str
+    to: str
+    text: Sequence[str]
+    source_text: Sequence[str]
+    recipe: Recipe
+    out: Path
+    seed: int
+    minutes: float | None = None
+    examples: bool = True
+
+
+def order(recipe: Recipe) -> list[str]:
+    """The stages of a run, in their order."""
+    return ["text", "tokenizer", "tokens", "rows", "held-out", "initial", *(f"phase.{name}" for name in recipe.phases), "evaluation", "model"]
+
+
+@contextlib.contextmanager
+def opened(request: Request, restart_from: str | None) -> Iterator[Run]:
+    """The run folder of a request, held for this process; its warnings are kept in run.json.
+
+    A new folder in which nothing was completed is removed when a mistake of the user's ends the run.
+    """
+    parse(request.to)
+    is_new = not request.out.exists()
+    run = Run.create(request.out)
+    try:
+        with locked(run.path) if is_main_process() else contextlib.nullcontext(), _collected(run):
+            if restart_from:
+                run.restart_from(restart_from, order(request.recipe))
+            yield run
+    except LingraftError as error:
+        if is_new and not isinstance(error, Interrupted) and not any(run.is_complete(stage) for stage in order(request.recipe)[1:]):
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
+def _collected(run: Run) -> Iterator[None]:
+    """Show lingraft's warnings and keep them in run.json."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", LingraftWarning)
+        show = warnings.showwarning
+
+        def keep(message: Warning | str, category: type[Warning], *place: Any) -> None:
+            show(message, category, *place)
+            known = run.facts.get("warnings", [])
+            if issubclass(category, LingraftWarning) and str(message) not in known:
+                run.note(warnings=[*known, str(message)])
+
+        warnings.showwarning = keep  # type: ignore[assignment]
+        yield
+
+
+@contextlib.contextmanager
+def _first() -> Iterator[None]:
+    """Where accelerate started several processes: the first one does the work, the others find it complete."""
+    with PartialState().main_process_first():
+        yield
+
+
+def load(request: Request, run: Run) -> Source:
+    """The source model; its vocabulary fits its matrix."""
+    source = load_source(request.model, seed=request.seed, random_weights=request.recipe.source.weights == "random")
+    check_fits(source.model, len(vocabulary.tokens(source.tokenizer)))
+    hardware = {"machine": platform.machine(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+    device = PartialState().device
+    hardware["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    run.note(
+        lingraft=version("lingraft"), language=request.to, recipe=request.recipe.name, kind=source.kind, seed=request.seed,
+        source=source.facts(), hardware=hardware, examples=request.examples, notes=_notes(source),
+    )  # fmt: skip
+    return source
+
+
+def _notes(source: Source) -> list[str]:
+    notes = []
+    if source.added_head:
+        notes.append("The source has no head for predicting tokens; one was added, with random weights, and trained.")
+    if source.facts()["sentence_encoder"]:
+        notes.append("The source is a sentence encoder. Language-model training spoils its sentence vectors: do not use the result for them.")
+    return notes
+
+
+def survey(request: Request, run: Run) -> tuple[Corpus, Corpus | None]:
+    """The target's text and, where it is given, the source's: found, read once, counted, fingerprinted."""
+    settings = request.recipe.text
+    corpus = resolve(request.text, request.to, settings=settings, spool=run.path / "stdin.txt")
+    places = list(request.source_text)
+    source_text = resolve(places, "en", settings=settings, spool=None) if places else None
+    texts = {corpus.language: corpus} | ({"source": source_text} if source_text else {})
+    inputs = {"language": request.to, "settings": settings.model_dump()}
+    with _first():
+        run.begin("text", inputs | {f"{name} text": text.survey.fingerprint for name, text in texts.items()})
+        run.note(text={name: {**asdict(text.survey), "places": list(text.places)} for name, text in texts.items()})
+        write_text(run.path / RECIPE, request.recipe.to_toml())
+        run.finish("text")
+    return corpus, source_text
+
+
+def tokenizer(request: Request, run: Run, source: Source, corpus: Corpus) -> PreTrainedTokenizerBase:
+    """The target's tokenizer: trained on the training part of the text, read, or the source's own."""
+    settings, folder = request.recipe.tokenizer, run.path / "tokenizer" / request.to
+    read = {"read": digest(Path(settings.read))} if settings.read and Path(settings.read).exists() else {}
+    inputs = {"settings": settings.model_dump(exclude={"read"}) | read, "source": fingerprint(source.tokenizer.get_vocab())}
+    with _first():
+        if not run.begin("tokenizer", inputs):
+            lines = (line for document in corpus.split("train") for line in document.lines)
+            with atomic_folder(run.path / "tokenizer" / "source") as temporary:
+                source.tokenizer.save_pretrained(temporary)
+            with atomic_folder(folder) as temporary:
+                made = tokenizers.prepare(lines, settings, source.tokenizer)
+                made.save_pretrained(temporary)
+            run.note(tokenizer=measure_tokenizer(made, corpus.split("held-out"), source.tokenizer))
+            run.finish("tokenizer")
+    return source.tokenizer if settings.vocabulary == "source" else tokenizers.read(str(folder))
+
+
+def end_id(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """What stands after a document: the end role's token."""
+    return vocabulary.roles(tokenizer).get("end")
+
+
+def tokens(request: Request, run: Run, corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> Shards:
+    """The training part of the text as ids."""
+    folder = run.path / "tokens" / request.to
+    with _first():
+        if not run.begin("tokens", {}):
+            encode_to_shards(corpus.split("train"), tokenizer, folder, end_id=end_id(tokenizer))
+            run.finish("tokens")
+    return Shards.open(folder)
+
+
+def blocks(shards: Shards, tokenizer: PreTrainedTokenizerBase, length: int) -> Blocks:
+    """Training text in blocks. Raises TextError where it is too short for one."""
+    before, after = vocabulary.blocks(tokenizer)
+    return Blocks(shards.tokens, length, tuple(before), tuple(after)).check("training")
+
+
+def rows(request: Request, run: Run, source: Source, made: PreTrainedTokenizerBase, shards: Shards, source_text: Corpus | None) -> NewRows:
+    """New rows by the recipe's method; mix, group and origin go to rows.safetensors."""
+    settings = request.recipe.rows
+    inputs = {"settings": settings.model_dump(), "seed": request.seed, "source": _source_fingerprint(source)}
+    aids = Aids(settings, source.tokenizer, made, check_fits(source.model, 0), shards, source_text)
+    found = aids.rows(ROWS[settings.method])
+    for phase in request.recipe.phases.values():
+        blocks(shards, made, phase.length)
+    with _first():
+        if not run.begin("rows", inputs):
+            with atomic_write(run.path / ROWS_FILE) as temporary:
+                _save_rows(found, settings.method, temporary)
+            run.note(origin=found.counts())
+            run.finish("rows")
+    return found
+
+
+def _source_fingerprint(source: Source) -> str:
+    """Of the weights as loaded, a head that was added included."""
+    hashed = hashlib.sha256(source.model.config.model_type.encode())
+    for name, parameter in source.model.named_parameters():
+        hashed.update(name.encode())
+        hashed.update(parameter.detach().contiguous().numpy())
+    return hashed.hexdigest()
+
+
+def _save_rows(found: NewRows, method: str, path: Path) -> None:
+    arrays = {
+        "origin": found.origin,
+        "group": found.group,
+        "mix.indptr": found.mix.indptr.astype(np.int64),
+        "mix.indices": found.mix.indices.astype(np.int64),
+        "mix.values": found.mix.data.astype(np.float32),
+    }
+    save_file(arrays, path, metadata={"origins": ",".join(ORIGINS), "method": method})
+
+
+def held_out(request: Request, run: Run, corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> HeldOut:
+    """The held-out part of the text, with its masks."""
+    path, settings = run.path / "held-out" / f"{request.to}.safetensors", request.recipe.evaluation
+    with _first():
+        if not run.begin("held-out", settings.model_dump()):
+            found = language_model.prepare(corpus.split("held-out"), tokenizer, settings, end_id(tokenizer))
+            with atomic_write(path) as temporary:
+                found.save(temporary)
+            run.finish("held-out")
+    return HeldOut.load(path)
+
+
+def reader(request: Request, tokenizer: PreTrainedTokenizerBase, kind: str) -> Reader:
+    """How the model reads held-out text: in blocks as long as the last phase's."""
+    length = [phase.length for phase in request.recipe.phases.values()][-1:] or [128]
+    before, after = vocabulary.blocks(tokenizer)
+    return Reader(length[0], tuple(before), tuple(after), tokenizer.mask_token_id if kind == "mlm" else None)
+
+
+def measure(request: Request, model: Any, found: HeldOut, how: Reader, which: str) -> list[dict[str, Any]]:
+    """Lines of scores.jsonl for the model as it is."""
+    facts = {"suite": "language_model", "model": which, "language": request.to, "word": word_kind(request.to)}
+    return language_model.as_lines(language_model.measure(model, found, how, request.recipe.evaluation.seed), facts)
+
+
+def masking(source: Source, made: PreTrainedTokenizerBase) -> Vocabulary:
+    """What masking needs to know of the target's vocabulary."""
+    spelled = vocabulary.spelling(made)
+    special = sorted({*vocabulary.special_ids(made), *vocabulary.unused(made, len(spelled))})
+    starts = np.array([text.startswith(vocabulary.WORD) for text in spelled])
+    mask = made.mask_token_id if source.kind == "mlm" else None
+    return Vocabulary(len(spelled), mask, np.array(special, dtype=np.int64), starts)
+
+
+def initial(request: Request, run: Run, source: Source, found: HeldOut, how: Reader) -> None:
+    """The scores of the grafted model before any training: what the initialisation is worth."""
+    if not run.begin("initial", {}) and is_main_process():
+        run.write_scores(measure(request, source.model, found, how, "initial"))
+        run.note(parameters={part: _size(source.model, part) for part in ("all", "embeddings", "body", "head")})
+        run.finish("initial")
+
+
+def _size(model: Any, part: str) -> int:
+    return sum(parameter.numel() for parameter in parameters_of(model, part).values())
+
+
+def phase(
+    request: Request, run: Run, source: Source, made: PreTrainedTokenizerBase, shards: Shards, found: HeldOut, how: Reader,
+    name: str, options: Options,
+) -> None:  # fmt: skip
+    """Train one phase, or go on with it, or take its result."""
+    settings, folder = request.recipe.phases[name], run.path / "phases" / name
+    data = Data(blocks(shards, made, settings.length), masking(source, made))
+    if settings.start_from:
+        checkpoint.restore_weights(source.model, _finished(run, settings.start_from))
+    total = _total(request, run, source, data, name)
+    own_seed = int(fingerprint([request.seed, name])[:8], 16)
+    inputs = {"settings": settings.model_dump(), "steps": total, "seed": own_seed, "threads": torch.get_num_threads()}
+    run.begin(f"phase.{name}", inputs)
+    sample = found.head(SAMPLE)
+    options = replace(
+        options,
+        record=run.record,
+        resumed=lambda step: run.forget_metrics(name, step),
+        evaluate=lambda model: language_model.held_out_loss(model, sample, how),
+    )
+    began = time.monotonic()
+    speed = train(name, source.model, settings, data, total=total, seed=own_seed, folder=folder, options=options)
+    source.model.to("cpu")
+    if speed.steps:
+        run.note(tokens_per_second=speed.tokens_per_second, seconds=run.facts.get("seconds", 0.0) + time.monotonic() - began)
+    run.finish(f"phase.{name}")
+
+
+def _finished(run: Run, name: str) -> checkpoint.Checkpoint:
+    found = checkpoint.latest(run.path / "phases" / name)
+    if found is None:
+        raise RunError(f"The result of phase {name!r} in {run.path} is lost. Redo it with --restart-from phase.{name}.")
+    return found
+
+
+def _total(request: Request, run: Run, source: Source, data: Data, name: str) -> int:
+    """Optimiser steps of a phase: as --minutes allows (measured once, then kept), as the recipe says, or as its epochs need."""
+    settings = request.recipe.phases[name]
+    if request.minutes is None:
+        return planned_steps(settings, data)
+    kept = run.facts.get("steps_from_minutes", {})
+    if f"{name} {request.minutes}" not in kept:
+        with _first():
+            steps = steps_for(source.model, settings, data, request.minutes / len(request.recipe.phases))
+            run.note(steps_from_minutes={**kept, f"{name} {request.minutes}": steps})
+    return int(run.facts["steps_from_minutes"][f"{name} {request.minutes}"])
+
+
+def planned_steps(settings: PhaseSettings, data: Data) -> int:
+    """Optimiser steps that a recipe asks for."""
+    return settings.steps if settings.steps is not None else math.ceil(len(data.blocks) * settings.epochs / settings.batch)
+
+
+def evaluate(request: Request, run: Run, source: Source, found: HeldOut, how: Reader) -> None:
+    """The scores of the finished model."""
+    if not run.begin("evaluation", {}) and is_main_process():
+        before = [line for line in run.lines(SCORES) if line["model"] == "initial"]
+        run.write_scores(before + measure(request, source.model, found, how, "final"))
+        run.finish("evaluation")
+
+
+def export(run: Run, source: Source, made: PreTrainedTokenizerBase) -> None:
+    """A plain transformers folder with its card, and the report."""
+    if not run.begin("model", {}) and is_main_process():
+        with atomic_folder(run.path / MODEL) as temporary:
+            source.model.save_pretrained(temporary)
+            made.save_pretrained(temporary)
+            write_text(temporary / "README.md", model_card(run.path))
+        run.finish("model")
+    if is_main_process():
+        write_report([run.path])

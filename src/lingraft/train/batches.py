@@ -1,0 +1,80 @@
+"""Which tokens a step sees: blocks of ids in an order that is a pure function of seed and step, so that a resume needs no state."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lingraft.errors import TextError
+
+Ids = npt.NDArray[np.int64]
+
+
+def _mix(values: npt.NDArray[np.uint64], key: int) -> npt.NDArray[np.uint64]:
+    """A 64-bit mixing function (the finaliser of splitmix64), elementwise."""
+    with np.errstate(over="ignore"):
+        mixed = values * np.uint64(0x9E3779B97F4A7C15) + np.uint64(key)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return np.asarray(mixed ^ (mixed >> np.uint64(31)))
+
+
+def shuffled(indices: Ids, size: int, key: int) -> Ids:
+    """Where a seeded permutation of range(size) sends `indices`, in constant memory: a Feistel network that walks its cycles."""
+    half = np.uint64(max(1, (max(size - 1, 1).bit_length() + 1) // 2))
+    low = np.uint64((1 << int(half)) - 1)
+    values = indices.astype(np.uint64)
+    pending = np.ones(len(values), dtype=bool)
+    while pending.any():
+        left, right = values[pending] >> half, values[pending] & low
+        for round_number in range(4):
+            left, right = right, left ^ (_mix(right, key * 4 + round_number & 0xFFFFFFFFFFFFFFFF) & low)
+        values[pending] = (left << half) | right
+        pending = values >= size
+    return values.astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Token ids cut into blocks of `length`, without padding; every block starts with `prefix` and ends with `suffix`.
+
+    tokens: (num_tokens,) ids, memory-mapped.
+    """
+
+    tokens: npt.NDArray[np.integer]
+    length: int
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+
+    @property
+    def inner(self) -> int:
+        """Text tokens in a block."""
+        return self.length - len(self.prefix) - len(self.suffix)
+
+    def __len__(self) -> int:
+        return len(self.tokens) // self.inner
+
+    def check(self, what: str) -> "Blocks":
+        """Itself. Raises TextError where there is not one block."""
+        if self.inner < 1 or len(self) < 1:
+            raise TextError(
+                f"The {what} text has {len(self.tokens)} tokens, less than one block of {self.length}. Give more text, or --set length=N."
+            )
+        return self
+
+    def read(self, indices: Ids) -> Ids:
+        """(len(indices), length) ids."""
+        text = np.asarray(self.tokens)[indices[:, None] * self.inner + np.arange(self.inner)].astype(np.int64)
+        rows = len(indices)
+        prefix, suffix = (np.tile(np.array(part, dtype=np.int64), (rows, 1)) for part in (self.prefix, self.suffix))
+        return np.concatenate([prefix, text, suffix], axis=1)
+
+    def batch(self, step: int, size: int, seed: int) -> Ids:
+        """(size, length) ids of the step's global batch: epoch after epoch, each in an order of its own."""
+        position = np.arange(step * size, (step + 1) * size, dtype=np.int64)
+        epochs, places = np.divmod(position, len(self))
+        order = np.empty_like(places)
+        for epoch in np.unique(epochs):
+            here = epochs == epoch
+            order[here] = shuffled(places[here], len(self), seed * 1_000_003 + int(epoch))
+        return self.read(order)

@@ -1,0 +1,86 @@
+"""Checkpoints of a phase: weights and optimiser state as safetensors, complete or not there, checked by digest when read."""
+
+import json
+import shutil
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from lingraft.files import atomic_folder, digest
+
+MANIFEST, MODEL, OPTIMIZER = "manifest.json", "model.safetensors", "optimizer.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint that was found whole. step: how many optimiser steps it has behind it."""
+
+    folder: Path
+    step: int
+
+
+def _weights(model: Any) -> dict[str, torch.Tensor]:
+    """Name -> tensor, tied ones once."""
+    tensors = {**dict(model.named_parameters()), **{name: b for name, b in model.named_buffers() if name in model.state_dict()}}
+    return {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+
+
+def _optimizer_state(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    state = {}
+    for name, parameter in model.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            state[f"{name}:{key}"] = torch.as_tensor(value).detach().contiguous().cpu()
+    return state
+
+
+def save(folder: Path, step: int, model: Any, optimizer: torch.optim.Optimizer | None, *, keep: int) -> None:
+    """Write checkpoint `step` of a phase below `folder`, then remove all but the newest `keep`."""
+    with atomic_folder(folder / f"checkpoint-{step:08d}") as temporary:
+        save_file(_weights(model), temporary / MODEL)
+        if optimizer is not None:
+            save_file(_optimizer_state(model, optimizer), temporary / OPTIMIZER)
+        files = {file.name: digest(file) for file in sorted(temporary.iterdir())}
+        (temporary / MANIFEST).write_text(json.dumps({"step": step, "files": files}, indent=2))
+    for old in sorted(folder.glob("checkpoint-*"))[: -max(keep, 1)]:
+        shutil.rmtree(old)
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        return all(digest(folder / name) == value for name, value in manifest["files"].items())
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def latest(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint that is whole; damaged ones are named in a warning and passed over."""
+    for candidate in sorted(folder.glob("checkpoint-*"), reverse=True):
+        if _is_whole(candidate):
+            return Checkpoint(candidate, json.loads((candidate / MANIFEST).read_text())["step"])
+        warnings.warn(f"{candidate} is damaged; the one before it is used.", stacklevel=2)
+        shutil.rmtree(candidate)
+    return None
+
+
+@torch.no_grad()
+def restore_weights(model: Any, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint's weights into `model`, in place."""
+    tensors = load_file(checkpoint.folder / MODEL)
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if name in tensors:
+            tensor.copy_(tensors[name])
+
+
+def restore_optimizer(model: Any, optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint's optimiser state back, in place."""
+    tensors = load_file(checkpoint.folder / OPTIMIZER)
+    parameters = dict(model.named_parameters())
+    for key, tensor in tensors.items():
+        name, field = key.rsplit(":", 1)
+        parameter = parameters[name]
+        optimizer.state.setdefault(parameter, {})[field] = tensor if field == "step" else tensor.to(parameter.device)

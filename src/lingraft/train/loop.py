@@ -1,0 +1,332 @@
+"""The one training loop: every phase of every recipe runs here, on one process or many.
+
+A step is a pure function of (weights, optimiser state, seed, step number): order of blocks, masks and dropout are all drawn from the
+step's own seed, so that a run that was killed and resumed ends with the same bytes, and several processes see one global batch.
+"""
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from lingraft.errors import Interrupted, RecipeError, TrainingError
+from lingraft.model.heads import Predictor
+from lingraft.model.parts import FrozenRows, set_trainable
+from lingraft.train import checkpoint
+from lingraft.train.allocator import keep_memory
+from lingraft.train.batches import Blocks
+from lingraft.train.fast import fast_dropout
+from lingraft.train.objectives import OBJECTIVES, Example, Vocabulary
+from lingraft.train.optimise import build_optimizer, learning_rate
+from lingraft.train.settings import PhaseSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What a phase trains on."""
+
+    blocks: Blocks
+    vocabulary: Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a phase is run, none of which changes what comes out of it.
+
+    record: called with a dictionary for metrics.jsonl. progress: called with (step, total, mean loss).
+    evaluate: held-out loss of the model as it is, called `evaluations` times. track: a logger that accelerate knows (tensorboard, wandb, mlflow).
+    """
+
+    checkpoint_steps: int | None = None
+    checkpoint_seconds: float = 60.0
+    keep: int = 2
+    log_steps: int = 10
+    warm_up: int = 5
+    evaluations: int = 5
+    record: Callable[[dict[str, Any]], None] = lambda line: None
+    progress: Callable[[str, int, int, float], None] = lambda phase, step, total, loss: None
+    resumed: Callable[[int], None] = lambda step: None
+    evaluate: Callable[[Any], float] | None = None
+    track: str | None = None
+
+
+@dataclass(slots=True)
+class Speed:
+    """Tokens and seconds of the steps after the first `warm_up`, without evaluations and checkpoints."""
+
+    warm_up: int = 5
+    tokens: int = 0
+    seconds: float = 0.0
+    steps: int = 0
+
+    def add(self, tokens: int, seconds: float) -> None:
+        """Count a step."""
+        self.steps += 1
+        if self.steps > self.warm_up:
+            self.tokens += tokens
+            self.seconds += seconds
+
+    @property
+    def tokens_per_second(self) -> float:
+        """0.0 where too few steps ran to tell."""
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+
+@dataclass(slots=True)
+class Phase:
+    """A phase in progress."""
+
+    name: str
+    model: Any
+    settings: PhaseSettings
+    data: Data
+    total: int
+    seed: int
+    folder: Path
+    options: Options
+    accelerator: Accelerator
+    optimizer: torch.optim.Optimizer = field(init=False)
+    predictor: Predictor = field(init=False)
+    wrapped: Any = None
+    frozen: FrozenRows | None = None
+    speed: Speed = field(default_factory=Speed)
+    loss_sum: float = 0.0
+    loss_steps: int = 0
+    saved_at: float = field(default_factory=time.monotonic)
+
+    def objective(self) -> str:
+        """Name of the objective."""
+        if self.settings.objective != "auto":
+            return self.settings.objective
+        return "clm" if self.data.vocabulary.mask is None else "mlm"
+
+
+def bfloat16_pays(device: torch.device) -> bool:
+    """Whether the hardware computes in bfloat16: recent GPUs, and CPUs with instructions for it (elsewhere it is emulated, and slow)."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else ""
+    return device.type == "cpu" and capabilities.startswith("AVX512") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM in a list, instead of stopping at once, while the block runs."""
+    caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+    before = {number: signal.signal(number, lambda n, frame: caught.append(n)) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def part_of(example: Example, index: int, parts: int) -> Example:
+    """Rows `index` of `parts` equal shares of a batch."""
+    rows, length = example.inputs.shape
+    first, last = index * rows // parts, (index + 1) * rows // parts
+    low, high = np.searchsorted(example.positions, [first * length, last * length])
+    return Example(example.inputs[first:last], example.positions[low:high] - first * length, example.targets[low:high])
+
+
+def train(
+    name: str, model: Any, settings: PhaseSettings, data: Data, *, total: int, seed: int, folder: Path, options: Options
+) -> Speed:
+    """Train `model` in place for `total` steps, going on from the newest whole checkpoint below `folder`.
+
+    Raises Interrupted after SIGINT or SIGTERM (a checkpoint is written first), TrainingError where the loss is not a number.
+    """
+    accelerator = Accelerator()
+    if settings.batch % (accelerator.num_processes * settings.accumulation):
+        raise RecipeError(
+            f"batch = {settings.batch} cannot be split into {accelerator.num_processes} processes x {settings.accumulation} accumulation steps."
+        )
+    keep_memory()
+    phase = Phase(name, model, settings, data, total, seed, folder, options, accelerator, speed=Speed(options.warm_up))
+    start = _resume(phase)
+    if start >= total > 0:
+        return phase.speed
+    with _modes(phase), stop_signals() as caught:
+        for step in range(start, total):
+            _step(phase, step)
+            _after_step(phase, step + 1, bool(caught))
+    if accelerator.is_main_process:
+        checkpoint.save(folder, total, model, None, keep=options.keep)
+    accelerator.wait_for_everyone()
+    return phase.speed
+
+
+def _resume(phase: Phase) -> int:
+    phase.predictor = Predictor(phase.model)
+    phase.model.to(phase.accelerator.device)
+    found = checkpoint.latest(phase.folder) if phase.folder.exists() else None
+    phase.optimizer = build_optimizer(phase.model, phase.settings)
+    phase.options.resumed(-1 if found is None else found.step)
+    if found is None:
+        _evaluate(phase, 0)
+        return 0
+    checkpoint.restore_weights(phase.model, found)
+    if found.step < phase.total:
+        checkpoint.restore_optimizer(phase.model, phase.optimizer, found)
+    return found.step
+
+
+@contextlib.contextmanager
+def _modes(phase: Phase) -> Iterator[None]:
+    """Training mode, the recipe's dropout, gradient checkpointing, the faster dropout on a CPU; all undone afterwards."""
+    model, settings = phase.model, phase.settings
+    dropouts = {module: module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)}
+    if settings.dropout is not None:
+        _set_dropout(model, settings.dropout)
+    if settings.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
+    if settings.compile:
+        model.base_model.forward = torch.compile(model.base_model.forward, dynamic=False)
+    fast = fast_dropout(model) if phase.accelerator.device.type == "cpu" else contextlib.nullcontext()
+    try:
+        with fast:
+            model.train()
+            yield
+    finally:
+        model.eval()
+        phase.predictor.remove()
+        vars(model.base_model).pop("forward", None)
+        for module, rate in dropouts.items():
+            module.p = rate
+        if settings.gradient_checkpointing:
+            model.gradient_checkpointing_disable()
+        model.requires_grad_(True)
+
+
+def _set_dropout(model: Any, rate: float) -> None:
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = rate
+        for name in ("attention_dropout", "dropout_prob"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, rate)
+
+
+def _segments(phase: Phase) -> dict[int, list[str]]:
+    """First step -> parts that train from it on."""
+    return {0: phase.settings.train, **{round(switch.at * phase.total): switch.train for switch in phase.settings.switch}}
+
+
+def _enter_segment(phase: Phase, step: int) -> None:
+    """Let the parts of the segment that holds `step` train."""
+    segments = _segments(phase)
+    parts = segments[max(first for first in segments if first <= step)]
+    partial = set_trainable(phase.model, parts)
+    phase.frozen = FrozenRows(phase.model, partial, phase.data.vocabulary.specials.tolist()) if partial else None
+    phase.wrapped = phase.accelerator.prepare(phase.predictor)
+
+
+def _step(phase: Phase, step: int) -> None:
+    settings, accelerator = phase.settings, phase.accelerator
+    began = time.perf_counter()
+    if phase.wrapped is None or step in _segments(phase):
+        _enter_segment(phase, step)
+    example = _example(phase, step)
+    torch.manual_seed(int(np.random.SeedSequence([phase.seed, step, accelerator.process_index]).generate_state(1, np.uint64)[0] >> 1))
+    loss = sum(_backward(phase, example, index) for index in range(settings.accumulation))
+    if phase.frozen:
+        phase.frozen.mask_gradients()
+    if settings.clip:
+        accelerator.clip_grad_norm_([p for p in phase.model.parameters() if p.grad is not None], settings.clip)
+    rate = learning_rate(settings, step, phase.total)
+    for group in phase.optimizer.param_groups:
+        group["lr"] = rate
+    phase.optimizer.step()
+    phase.optimizer.zero_grad(set_to_none=True)
+    if phase.frozen:
+        phase.frozen.restore()
+    phase.loss_sum, phase.loss_steps = phase.loss_sum + loss, phase.loss_steps + 1
+    phase.speed.add(example.inputs.size, time.perf_counter() - began)
+
+
+def _example(phase: Phase, step: int) -> Example:
+    settings, data = phase.settings, phase.data
+    ids = data.blocks.batch(step, settings.batch, phase.seed)
+    generator = np.random.default_rng([phase.seed, step])
+    return OBJECTIVES[phase.objective()](ids, data.vocabulary, settings.mask_rate, settings.whole_words, generator)
+
+
+def _backward(phase: Phase, example: Example, index: int) -> torch.Tensor:
+    """Gradients of this process's share `index` of the batch; returns its part of the batch's mean loss, (), detached.
+
+    Losses are summed and divided by the number of predictions in the *global* batch, so that processes and accumulation change nothing.
+    """
+    accelerator, count = phase.accelerator, phase.settings.accumulation
+    share = part_of(example, accelerator.process_index * count + index, accelerator.num_processes * count)
+    inputs, positions, targets = (torch.from_numpy(array).to(accelerator.device) for array in (share.inputs, share.positions, share.targets))
+    last = index == count - 1
+    with contextlib.nullcontext() if last else accelerator.no_sync(phase.wrapped), _autocast(phase):
+        logits = phase.wrapped(inputs, positions)
+    summed = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
+    loss = summed / len(example.positions)
+    accelerator.backward(loss * accelerator.num_processes)
+    return loss.detach()
+
+
+def _autocast(phase: Phase) -> Any:
+    device, precision = phase.accelerator.device, phase.settings.precision
+    enabled = precision == "bfloat16" or (precision == "auto" and bfloat16_pays(device))
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+
+
+def _after_step(phase: Phase, done: int, stop: bool) -> None:
+    """Log, evaluate, checkpoint, stop: whatever is due after `done` steps. Processes decide alike wherever they must meet."""
+    options, end = phase.options, done == phase.total
+    boundary = done % options.log_steps == 0 or end
+    fixed = bool(options.checkpoint_steps) and done % options.checkpoint_steps == 0  # type: ignore[operator]
+    if phase.accelerator.num_processes > 1:
+        stop = boundary and bool(phase.accelerator.reduce(torch.tensor(float(stop), device=phase.accelerator.device)) > 0)
+    if boundary or fixed or stop:
+        _log(phase, done)
+    if options.evaluate and (end or done % max(1, -(-phase.total // options.evaluations)) == 0):
+        _evaluate(phase, done)
+    timed = boundary and not options.checkpoint_steps and time.monotonic() - phase.saved_at > options.checkpoint_seconds
+    if (fixed or timed or stop) and not end and phase.accelerator.is_main_process:
+        checkpoint.save(phase.folder, done, phase.model, phase.optimizer, keep=options.keep)
+        phase.saved_at = time.monotonic()
+    if stop and not end:
+        raise Interrupted(f"Interrupted after step {done} of {phase.total} in phase {phase.name!r}. The same command goes on from there.")
+
+
+def _log(phase: Phase, done: int) -> None:
+    if not phase.loss_steps:
+        return
+    loss = float(phase.accelerator.reduce(torch.as_tensor(phase.loss_sum / phase.loss_steps), reduction="sum"))
+    first = done - phase.loss_steps + 1
+    if not np.isfinite(loss):
+        raise TrainingError(
+            f"The loss of phase {phase.name!r} is {loss} between steps {first} and {done}. Lower learning_rate, raise warmup, "
+            "or set precision=float32; the last checkpoint is from before."
+        )
+    tokens = done * phase.settings.batch * phase.settings.length
+    rate = learning_rate(phase.settings, done - 1, phase.total)
+    phase.options.record({"phase": phase.name, "step": done, "tokens": tokens, "loss": loss, "learning_rate": rate, "seconds": phase.speed.seconds})
+    phase.options.progress(phase.name, done, phase.total, loss)
+    phase.loss_sum, phase.loss_steps = 0.0, 0
+
+
+def _evaluate(phase: Phase, done: int) -> None:
+    if phase.options.evaluate is None or not phase.accelerator.is_main_process:
+        return
+    training = phase.model.training
+    phase.model.eval()
+    held_out = phase.options.evaluate(phase.model)
+    phase.model.train(training)
+    tokens = done * phase.settings.batch * phase.settings.length
+    phase.options.record({"phase": phase.name, "step": done, "tokens": tokens, "held_out_loss": held_out})

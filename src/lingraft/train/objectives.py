@@ -1,0 +1,72 @@
+"""Objectives: from the ids of a batch to what the model sees, where it predicts, and what."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lingraft.train.batches import Ids
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What masking needs to know of a vocabulary.
+
+    specials: ids that are never masked. starts: (size,) True where a token begins a word. choices: ids a random replacement is taken from.
+    """
+
+    size: int
+    mask: int | None
+    specials: Ids
+    starts: npt.NDArray[np.bool_]
+
+    @property
+    def choices(self) -> Ids:
+        """Ids that stand for text."""
+        return np.setdiff1d(np.arange(self.size), self.specials)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """inputs: (batch, length) ids; positions: (n,) into the flattened batch; targets: (n,) ids."""
+
+    inputs: Ids
+    positions: Ids
+    targets: Ids
+
+
+def choose_masked(ids: Ids, vocabulary: Vocabulary, rate: float, whole_words: bool, generator: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """(batch, length) True at `rate` of the positions that are no specials: independently, or word by word (a word is masked whole)."""
+    special = np.isin(ids, vocabulary.specials)
+    if not whole_words:
+        return (generator.random(ids.shape, dtype=np.float32) < rate) & ~special
+    begins = vocabulary.starts[ids] | special
+    begins[:, 0] = True
+    words = np.cumsum(begins.ravel()) - 1
+    return (generator.random(int(words[-1]) + 1)[words].reshape(ids.shape) < rate) & ~special
+
+
+def masked_language_model(
+    ids: Ids, vocabulary: Vocabulary, rate: float, whole_words: bool, generator: np.random.Generator
+) -> Example:
+    """Devlin et al. 2019: `rate` of the tokens are predicted; 80 % of them show the mask, 10 % a random token, 10 % themselves."""
+    chosen = choose_masked(ids, vocabulary, rate, whole_words, generator)
+    if not chosen.any():
+        chosen.flat[np.flatnonzero(~np.isin(ids, vocabulary.specials))[:1]] = True
+    positions = np.flatnonzero(chosen)
+    shown = ids.copy().ravel()
+    kind = generator.random(len(positions))
+    shown[positions[kind < 0.8]] = vocabulary.mask
+    replaced = positions[(kind >= 0.8) & (kind < 0.9)]
+    shown[replaced] = generator.choice(vocabulary.choices, size=len(replaced))
+    return Example(shown.reshape(ids.shape), positions, ids.ravel()[positions])
+
+
+def causal_language_model(ids: Ids, vocabulary: Vocabulary, rate: float, whole_words: bool, generator: np.random.Generator) -> Example:
+    """Every token but the first of a block is predicted from those before it."""
+    positions = np.arange(ids.size).reshape(ids.shape)[:, :-1].ravel()
+    return Example(ids, positions, ids[:, 1:].ravel())
+
+
+OBJECTIVES: dict[str, Callable[..., Example]] = {"mlm": masked_language_model, "clm": causal_language_model}

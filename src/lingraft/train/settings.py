@@ -1,0 +1,56 @@
+"""What a phase of training is: which parts train, on what, with which objective, for how long."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from lingraft.model.names import check_part
+
+
+class OptimiserSettings(BaseModel):
+    """How parameters move."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    optimizer: Literal["adamw", "lamb"] = Field("adamw", description="adamw (Loshchilov & Hutter 2019) or lamb (You et al. 2020)")
+    learning_rate: float = Field(5e-5, gt=0, description="peak learning rate")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="decay of the two moments")
+    epsilon: float = Field(1e-8, gt=0, description="added to the denominator")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled decay of matrices; biases and norms have none")
+    schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="after the warm-up: to 0 linearly, by a cosine, or not")
+    warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps in which the rate rises from 0")
+    clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0: no clipping")
+
+
+class Switch(BaseModel):
+    """A change of the parts that train, during a phase."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    at: float = Field(gt=0, lt=1, description="share of the phase's steps after which the change comes")
+    train: list[str] = Field(min_length=1, description="parts that train from then on")
+
+
+class PhaseSettings(OptimiserSettings):
+    """One phase of a recipe."""
+
+    start_from: str | None = Field(None, description="the phase to start from; by default the one before")
+    train: list[str] = Field(["all"], min_length=1, description="parts that train (see lingraft.model.parts)")
+    switch: list[Switch] = Field([], description="staged unfreezing: other parts from a share of the steps on")
+    objective: Literal["auto", "mlm", "clm"] = Field("auto", description="auto: what the source is")
+    steps: int | None = Field(None, ge=0, description="optimiser steps; takes precedence over epochs")
+    epochs: float = Field(1.0, gt=0, description="passes over the training text")
+    batch: int = Field(128, ge=1, description="blocks per optimiser step, over all processes and accumulation steps")
+    accumulation: int = Field(1, ge=1, description="forward passes that a step's batch is split into")
+    length: int = Field(128, ge=4, description="tokens per block, specials included")
+    mask_rate: float = Field(0.15, gt=0, lt=1, description="share of the tokens that are predicted (mlm)")
+    whole_words: bool = Field(False, description="mask words whole (mlm)")
+    dropout: float | None = Field(None, ge=0, lt=1, description="overrides every dropout of the model")
+    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where the hardware computes in it")
+    gradient_checkpointing: bool = Field(False, description="recompute activations: less memory, more time")
+    compile: bool = Field(False, description="torch.compile the body")
+
+    @field_validator("train")
+    @classmethod
+    def _known(cls, parts: list[str]) -> list[str]:
+        return [check_part(part) for part in parts]

@@ -1,0 +1,52 @@
+"""The story: from a source model and text of another language to a model of that language, as a folder that goes on where it stopped."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lingraft import stages
+from lingraft.model.surgery import graft
+from lingraft.recipe import load_recipe
+from lingraft.run import Run
+from lingraft.stages import Request
+from lingraft.tokenizer.vocabulary import roles
+from lingraft.train.loop import Options
+
+
+def transfer(
+    model: str,
+    *,
+    to: str,
+    text: str | Sequence[str],
+    out: str | Path,
+    recipe: str = "copy",
+    changes: Sequence[str] = (),
+    source_text: str | Sequence[str] = (),
+    seed: int = 0,
+    minutes: float | None = None,
+    examples: bool = True,
+    restart_from: str | None = None,
+    options: Options | None = None,
+) -> Run:
+    """Graft `model` onto the language `to`, and return the finished run.
+
+    model: folder or hub id of a transformers checkpoint. text: what --text takes. recipe: a name or a TOML file; changes: K=V, as --set.
+    source_text: text of the source's language, for recipes that count its tokens. minutes: train about so long, at this machine's speed.
+    Raises LingraftError where something the user gave is wrong; Interrupted after a signal: the same call goes on.
+    """
+    texts, source_texts = ([places] if isinstance(places, str) else list(places) for places in (text, source_text))
+    request = Request(model, to, texts, source_texts, load_recipe(recipe, changes), Path(out), seed, minutes, examples)
+    options = options or Options()
+    with stages.opened(request, restart_from) as run:
+        source = stages.load(request, run)
+        corpus, source_corpus = stages.survey(request, run)
+        tokenizer = stages.tokenizer(request, run, source, corpus)
+        shards = stages.tokens(request, run, corpus, tokenizer)
+        rows = stages.rows(request, run, source, tokenizer, shards, source_corpus)
+        graft(source.model, rows, roles(tokenizer), seed=seed)
+        held_out, reader = stages.held_out(request, run, corpus, tokenizer), stages.reader(request, tokenizer, source.kind)
+        stages.initial(request, run, source, held_out, reader)
+        for name in request.recipe.phases:
+            stages.phase(request, run, source, tokenizer, shards, held_out, reader, name, options)
+        stages.evaluate(request, run, source, held_out, reader)
+        stages.export(run, source, tokenizer)
+    return run

@@ -1,0 +1,116 @@
+"""NewRows: what every method's answer obeys, whatever the method."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+from lingraft.embeddings import ORIGINS, ROWS, Group, NewRows, Vocabularies
+from lingraft.embeddings.rows import from_mix
+from lingraft.embeddings.settings import METHODS
+
+OLD, NEW, DIM = 40, 30, 6
+GENERATOR = np.random.default_rng(0)
+MATRIX = GENERATOR.normal(size=(OLD, DIM)).astype(np.float32)
+TEXT = np.r_[np.zeros(5, dtype=bool), np.ones(30, dtype=bool), np.zeros(5, dtype=bool)]
+ROLES = np.array([[0, 3], [1, 2]])
+VOCABULARIES = Vocabularies(NEW, OLD, ROLES, TEXT)
+AIDS = {
+    "overlap": np.r_[-1, -1, np.arange(10) + 5, np.full(NEW - 12, -1)],
+    "old_pieces": [np.array([], dtype=np.int64)] * 12 + [np.array([6, 7])] * (NEW - 13) + [np.array([], dtype=np.int64)],
+    "new_ranks": np.arange(2, NEW),
+    "old_ranks": np.arange(5, 25),
+}
+
+
+def answer(method: str, vocabularies: Vocabularies = VOCABULARIES, **aids: object) -> NewRows:
+    import inspect
+
+    names = inspect.signature(ROWS[method]).parameters
+    return ROWS[method](vocabularies, **{name: {**AIDS, **aids}[name] for name in names if name != "vocabularies"})
+
+
+def test_settings_name_every_method():
+    assert set(METHODS) == set(ROWS)
+
+
+@pytest.mark.parametrize("method", sorted(set(ROWS) - {"keep"}))
+def test_contract_of_every_method(method: str):
+    rows = answer(method)
+    matrix = rows.apply(MATRIX, np.random.default_rng(1))
+    assert matrix.shape == (NEW, DIM) and matrix.dtype == np.float32 and np.isfinite(matrix).all()
+    assert np.array_equal(matrix[[0, 1]], MATRIX[[3, 2]]), "specials keep their role, whatever the ids"
+    assert sum(rows.counts().values()) == NEW
+    used = rows.mix.tocoo()
+    assert TEXT[used.coords[1][~np.isin(used.coords[0], [0, 1])]].all(), "only rows that stand for text are used"
+    assert np.array_equal(matrix, rows.apply(MATRIX, np.random.default_rng(1))), "one seed, one matrix"
+    bias = rows.apply(MATRIX[:, :1], np.random.default_rng(1))
+    assert bias.shape == (NEW, 1)
+
+
+@pytest.mark.parametrize("method", sorted(set(ROWS) - {"keep"}))
+def test_order_of_the_new_vocabulary_changes_nothing(method: str):
+    shuffle = np.random.default_rng(3).permutation(NEW)
+    place = np.argsort(shuffle)
+    moved = Vocabularies(NEW, OLD, np.column_stack([place[ROLES[:, 0]], ROLES[:, 1]]), TEXT)
+    aids = {"overlap": AIDS["overlap"][shuffle], "old_pieces": [AIDS["old_pieces"][i] for i in shuffle], "new_ranks": place[AIDS["new_ranks"]]}
+    before, after = answer(method), answer(method, moved, **aids)
+    assert np.array_equal(before.mix.toarray()[shuffle], after.mix.toarray())
+    assert np.array_equal(before.group[shuffle], after.group)
+
+
+def test_copy_copies_and_draws_the_rest_from_text_rows():
+    rows = answer("copy")
+    matrix = rows.apply(MATRIX, np.random.default_rng(0))
+    assert np.array_equal(matrix[2:12], MATRIX[5:15])
+    assert rows.counts() == {"copied": 12, "mixed": 0, "direct": 0, "drawn": 18}
+    assert [ORIGINS[i] for i in rows.origin[[0, 5, 20]]] == ["copied", "copied", "drawn"]
+
+
+def test_drawn_rows_have_the_moments_of_their_group():
+    wide = np.random.default_rng(5).normal(3.0, 0.5, size=(OLD, 4)).astype(np.float32)
+    wide[~TEXT] = 100
+    many = Vocabularies(20_000, OLD, np.zeros((0, 2), dtype=np.int64), TEXT)
+    drawn = ROWS["random"](many).apply(wide, np.random.default_rng(0))
+    assert np.allclose(drawn.mean(0), wide[TEXT].mean(0), atol=0.02)
+    assert np.allclose(drawn.std(0), wide[TEXT].std(0), atol=0.02)
+
+
+def test_pieces_are_means():
+    matrix = answer("pieces").apply(MATRIX, np.random.default_rng(0))
+    assert np.allclose(matrix[15], MATRIX[[6, 7]].mean(0), atol=1e-6)
+    assert np.array_equal(matrix[5], MATRIX[8])
+
+
+def test_rank_maps_rank_to_rank_and_draws_beyond():
+    rows = answer("rank")
+    matrix = rows.apply(MATRIX, np.random.default_rng(0))
+    assert np.array_equal(matrix[2:22], MATRIX[5:25])
+    assert rows.counts()["drawn"] == 8
+
+
+def test_keep_is_the_identity_and_needs_equal_sizes():
+    same = Vocabularies(OLD, OLD, ROLES, TEXT)
+    assert np.array_equal(ROWS["keep"](same).apply(MATRIX, np.random.default_rng(0)), MATRIX)
+    with pytest.raises(ValueError, match="source"):
+        ROWS["keep"](VOCABULARIES)
+
+
+def test_direct_rows_belong_to_their_matrix_only():
+    base = answer("copy")
+    rows = NewRows(base.mix, base.group, base.groups, np.array([4, 25]), np.full((2, DIM), 9.0, dtype=np.float32))
+    matrix = rows.apply(MATRIX, np.random.default_rng(0))
+    assert (matrix[[4, 25]] == 9).all() and rows.counts()["direct"] == 2
+    assert np.array_equal(rows.without_direct().apply(MATRIX, np.random.default_rng(0)), base.apply(MATRIX, np.random.default_rng(0)))
+
+
+def test_groups_with_fixed_moments():
+    empty = scipy.sparse.csr_array((NEW, OLD))
+    group = np.where(np.arange(NEW) < 15, 0, 1)
+    rows = from_mix(VOCABULARIES, empty, groups=(Group(mean=5.0, deviation=0.0), Group(np.array([7]))), group=group)
+    matrix = rows.apply(MATRIX, np.random.default_rng(0))
+    assert (matrix[2:15] == 5).all() and np.allclose(matrix[15:], MATRIX[7])
+
+
+def test_a_matrix_of_another_size_is_refused():
+    with pytest.raises(ValueError, match="40 old rows"):
+        answer("copy").apply(MATRIX[:-1], np.random.default_rng(0))
