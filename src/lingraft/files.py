@@ -22,6 +22,11 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def _is_from_disk(error: Exception) -> bool:
+    """Whether the operating system raised it; safetensors and tokenizers pass its errors on in exceptions of their own."""
+    return isinstance(error, OSError) or "(os error " in str(error)
+
+
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well it is synced and renamed to `path`, else removed."""
@@ -32,8 +37,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
         _sync(temporary)
         os.replace(temporary, path)
         _sync(path.parent)
-    except OSError as error:
-        raise RunError(f"Cannot write {path}: {error.strerror or error}. Free space or choose another --out.") from error
+    except Exception as error:
+        if not _is_from_disk(error):
+            raise
+        raise RunError(f"Cannot write {path}: {getattr(error, 'strerror', None) or error}. Free space or choose another --out.") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -52,8 +59,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(path)
         os.replace(temporary, path)
         _sync(path.parent)
-    except OSError as error:
-        raise RunError(f"Cannot write {path}: {error.strerror or error}. Free space or choose another --out.") from error
+    except Exception as error:
+        if not _is_from_disk(error):
+            raise
+        raise RunError(f"Cannot write {path}: {getattr(error, 'strerror', None) or error}. Free space or choose another --out.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

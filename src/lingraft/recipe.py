@@ -70,14 +70,18 @@ def _read(name: str) -> tuple[str, str]:
     if path.suffix == ".toml" or path.is_file():
         if not path.is_file():
             raise RecipeError(f"There is no recipe file {name}. `lingraft recipes list` shows the recipes in the package.")
-        return path.stem, path.read_text(encoding="utf-8")
+        try:
+            return path.stem, path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"The recipe file {name} cannot be read as UTF-8 text: {error}.") from error
     known = shipped()
     if name not in known:
         raise RecipeError(f"There is no recipe {name!r}. {suggest(name, known)}")
     return name, known[name]
 
 
-def _parse(name: str, text: str) -> dict[str, Any]:
+def _parse(name: str, text: str, folder: Path) -> dict[str, Any]:
+    """The table of a recipe, completed by the one it extends: a file beside it in `folder`, or a recipe that _read finds."""
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -85,10 +89,11 @@ def _parse(name: str, text: str) -> dict[str, Any]:
     parent = table.pop("extends", None)
     if parent is None:
         return table
-    parent_name, parent_text = _read(str(parent))
+    beside = folder / str(parent)
+    parent_name, parent_text = _read(str(beside if beside.is_file() else parent))
     if "extends" in tomllib.loads(parent_text):
         raise RecipeError(f"Recipe {name!r} extends {parent_name!r}, which extends another: one level only.")
-    return _merge(_parse(parent_name, parent_text), table)
+    return _merge(_parse(parent_name, parent_text, folder), table)
 
 
 def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,10 +120,10 @@ def _apply(table: dict[str, Any], assignment: str) -> None:
         for phase in phases.values():
             phase[parts[0]] = _value(text)
         return
-    if parts[0] == "phases" and len(parts) > 1:
+    if parts[0] == "phases" and len(parts) == 3:
         parts[1] = _phase_name(parts[1], list(phases))
-    elif parts[0] not in Recipe.model_fields or len(parts) < 2:
-        raise RecipeError(f"A recipe has no key {key!r}. {suggest(parts[0], [*EVERY_PHASE, *_keys()])}")
+    elif ".".join(parts) not in _keys():
+        raise RecipeError(f"A recipe has no key {key!r}. {suggest('.'.join(parts), [*EVERY_PHASE, *_keys()])}")
     for part in parts[:-1]:
         table = table.setdefault(part, {})
     table[parts[-1]] = _value(text)
@@ -155,8 +160,9 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
 
     Raises RecipeError for an unknown name, key, phase or value.
     """
+    folder = Path(name).parent
     name, text = _read(name)
-    table = _parse(name, text)
+    table = _parse(name, text, folder)
     for change in changes:
         _apply(table, change)
     try:

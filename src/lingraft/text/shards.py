@@ -9,13 +9,15 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer
+import pyarrow as pa
+import pyarrow.compute as pc
+from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from lingraft.files import atomic_folder
@@ -23,11 +25,12 @@ from lingraft.text.read import Document
 from lingraft.text.words import count_words, sentences
 
 Ints = npt.NDArray[np.int64]
-CHUNK = 1 << 20  # characters that are encoded at once
+CHUNK = 1 << 22  # characters that are encoded at once
 MOST_IDS = 1 << 21  # ids that the table may hold before it starts anew
 MOST_UNITS = 1 << 19
-_CUT = "\0"  # no text has it
-_WORD = re.compile(" *[^ ]+| +")
+JOINED = 256  # units that are encoded as one text
+_CUT, _SENTENCE, _END = "\0", "\x1d", "\x1e"  # white space that texts do not have, and lose if they do
+_OURS = re.compile(f"[{_CUT}{_SENTENCE}{_END}]")
 _SPACE_INSIDE = re.compile("[^▁]▁|[^Ġ]Ġ|[^ ] ")  # of a token, after something else
 _GAPS = ("  ", "\t", " \t ", "\u00a0", " \u00a0", " 's ", " - ", "   \u3000")
 
@@ -98,7 +101,7 @@ def encode_to_shards(documents: Iterable[Document], tokenizer: PreTrainedTokeniz
     a document are kept by the tokenizers that can spell them (byte-level, byte fallback) and are white space to the others.
     """
     encoder = _Encoder(tokenizer, end_id)
-    dtype = "uint16" if len(encoder) <= 1 << 16 else "uint32"
+    dtype = "uint16" if max(tokenizer.get_vocab().values()) < 1 << 16 else "uint32"
     totals = dict.fromkeys(("num_tokens", "num_documents", "num_sentences", "num_words", "num_bytes"), 0)
     with atomic_folder(folder) as temporary:
         files = {name: open(temporary / f"{name}.bin", "wb") for name in ("tokens", "documents", "sentences")}  # noqa: SIM115
@@ -147,7 +150,8 @@ class _Chunk:
 class _Table(dict[str, int]):
     """From a unit of text to its number; one not seen before gets the next number and waits in `new` to be encoded."""
 
-    def __init__(self) -> None:
+    def __init__(self, *units: str) -> None:
+        super().__init__(zip(units, range(len(units)), strict=True))
         self.new: list[str] = []
 
     def __missing__(self, unit: str) -> int:
@@ -165,21 +169,13 @@ class _Encoder:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, end_id: int | None) -> None:
         self.tokenizer = plain(tokenizer)
+        self.tokenizer.add_special_tokens([AddedToken(_CUT, normalized=False)])
+        self.between = self.tokenizer.token_to_id(_CUT)
         self.end = [] if end_id is None else [end_id]
         broken = self.tokenizer.encode("a\na", add_special_tokens=False).ids
         self.line_break = "\n" if "\n" in self.tokenizer.decode(broken) else ""
         self.cuts: bool | None = None
         self._forget()
-
-    def __len__(self) -> int:
-        return self.tokenizer.get_vocab_size()
-
-    def _forget(self) -> None:
-        """Start with a table that knows one unit, the end of a document."""
-        self.table, self.inner = _Table(), dict[int, list[int]]()
-        self.table[_CUT] = 0
-        self.ids = np.array(self.end, dtype=np.int64)
-        self.starts, self.words, self.bytes = np.array([0, len(self.end)]), np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
 
     def encode(self, documents: Iterable[Document]) -> Iterator[_Chunk]:
         """The documents' ids, chunk by chunk."""
@@ -190,91 +186,90 @@ class _Encoder:
             if len(self.ids) > MOST_IDS or len(self.table) > MOST_UNITS or not self.cuts:
                 self._forget()
 
+    def _forget(self) -> None:
+        """Start with a table that knows two units: the end of a document, number 0, and the start of a sentence, number 1.
+
+        starts, lengths  (units,): unit u is ids[starts[u] : starts[u] + lengths[u]]
+        words, bytes     (units,)
+        inner            for units that have sentences starting inside them, the tokens these start with
+        """
+        self.table, self.inner = _Table(_END, _SENTENCE), dict[int, list[int]]()
+        self.ids = np.array(self.end, dtype=np.int32)
+        self.starts, self.lengths = np.zeros(2, dtype=np.int64), np.array([len(self.end), 0])
+        self.words, self.bytes = np.zeros(2, dtype=np.int64), np.zeros(2, dtype=np.int64)
+
     def _encode(self, documents: list[Document]) -> _Chunk:
-        units: list[str] = []
-        document_starts, sentence_starts = [], []
-        for document in documents:
-            document_starts.append(len(units))
-            last = len(document.lines) - 1
-            for place, line in enumerate(document.lines):
-                for sentence in self._sentences(line.replace(_CUT, "")):
-                    sentence_starts.append(len(units))
-                    units += self._units(sentence)
-                if place < last and self.line_break:
-                    units[-1] += self.line_break
-            units.append(_CUT)
-        numbers = np.fromiter(map(self.table.__getitem__, units), dtype=np.int64, count=len(units))
+        # Millions of words a second: from here on no Python statement is run for each of them, only for each one not seen before.
+        found = pc.split_pattern(pa.array([self._cut(documents)]), _CUT).flatten().dictionary_encode()
+        numbers = np.array([self.table[unit] for unit in found.dictionary.to_pylist()])[found.indices.to_numpy()]
         self._learn()
-        lengths = np.diff(self.starts)[numbers]
+        lengths = self.lengths[numbers]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
-        within = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - self.starts[numbers], lengths)
-        ids = self.ids[within]
-        inner = [offsets[place] + start for place in self._places_of_inner(numbers) for start in self.inner[numbers[place]]]
-        sentence_offsets = np.unique(np.concatenate([offsets[sentence_starts], inner]).astype(np.int64))
-        words, size = int(self.words[numbers].sum()), int(self.bytes[numbers].sum())
-        return _Chunk(ids, offsets[document_starts], sentence_offsets[sentence_offsets < len(ids)], words, size)
+        ids = self.ids[np.arange(offsets[-1]) + np.repeat(self.starts[numbers] - offsets[:-1], lengths)]
+        ends, sentence_starts = offsets[1:][numbers == 0], offsets[:-1][numbers == 1]
+        if self.inner:
+            places = np.flatnonzero(np.isin(numbers, list(self.inner)))
+            inner = [offsets[place] + start for place in places for start in self.inner[numbers[place]]]
+            sentence_starts = np.concatenate([sentence_starts, np.array(inner, dtype=np.int64)])
+        sentence_starts = np.unique(sentence_starts[sentence_starts < len(ids)])
+        times = np.bincount(numbers, minlength=len(self.words))
+        return _Chunk(ids, np.concatenate([[0], ends[:-1]]), sentence_starts, int(times @ self.words), int(times @ self.bytes))
 
-    def _places_of_inner(self, numbers: Ints) -> Ints:
-        """Where units stand that have sentences starting inside them."""
-        return np.flatnonzero(np.isin(numbers, list(self.inner))) if self.inner else np.zeros(0, dtype=np.int64)
-
-    def _sentences(self, line: str) -> list[str]:
-        """Sentences that begin with a unit: those that a space precedes, where units are words; else the line is one unit."""
-        if not self.cuts:
-            return [line]
-        pieces = sentences(line)
-        if all(piece[0] == " " for piece in pieces[1:]):
-            return pieces
-        merged = pieces[:1]
-        for piece in pieces[1:]:
-            if piece[0] == " ":
-                merged.append(piece)
-            else:
-                merged[-1] += piece
-        return merged
-
-    def _units(self, sentence: str) -> list[str]:
-        if not self.cuts:
-            return [sentence]
-        if "  " in sentence:
-            return _WORD.findall(sentence)
-        return sentence.replace(" ", _CUT + " ").lstrip(_CUT).split(_CUT)
+    def _cut(self, documents: list[Document]) -> str:
+        """The text of some documents as units, with what stands for ends of documents and starts of sentences, _CUT between all."""
+        bodies = ("\n".join(document.lines) for document in documents)
+        text = "".join(f"{_SENTENCE}{_CUT}{_OURS.sub('', body)}{_CUT}{_END}{_CUT}" for body in bodies)[: -len(_CUT)]
+        if self.cuts:
+            # A sentence that no space precedes (after 。) starts inside a unit; `inner` knows where.
+            text = "".join(f"{_CUT}{_SENTENCE}{piece}" if piece.startswith(" ") else piece for piece in sentences(text))
+            text = text.replace(" ", f"{_CUT} ")
+            while f" {_CUT} " in text:  # several spaces are one place to cut
+                text = text.replace(f" {_CUT} ", "  ")
+        return text.replace("\n", f"{self.line_break}{_CUT}{_SENTENCE}{_CUT}")
 
     def _learn(self) -> None:
         """Encode the units that wait, and add them to the table."""
         new, self.table.new = self.table.new, []
-        first = len(self.starts) - 1
-        ids = self._encode_all(new)
-        lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
-        self.ids = np.concatenate([self.ids, np.fromiter(chain.from_iterable(ids), dtype=np.int64, count=lengths.sum())])
-        self.starts = np.concatenate([self.starts, self.starts[-1] + np.cumsum(lengths)])
-        self.words = np.concatenate([self.words, np.fromiter(map(count_words, new), dtype=np.int64, count=len(new))])
-        sizes = (len(unit.encode()) - unit.endswith("\n") for unit in new)
-        self.bytes = np.concatenate([self.bytes, np.fromiter(sizes, dtype=np.int64, count=len(new))])
+        first = len(self.words)
+        # Many units as one text, a special token between them, cost a third of one by one. A unit that starts a line is spelled as
+        # such only at the start of a text.
+        order = sorted(range(len(new)), key=lambda place: new[place].startswith(" "))
+        num_alone = sum(not unit.startswith(" ") for unit in new)
+        texts = [new[place] for place in order[:num_alone]]
+        texts += [_CUT.join(new[place] for place in order[i : i + JOINED]) for i in range(num_alone, len(new), JOINED)]
+        encodings = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        ids = np.fromiter(chain.from_iterable(chain(encoding.ids, (self.between,)) for encoding in encodings), dtype=np.int32)
+        ends = np.flatnonzero(ids == self.between)
+        starts = np.concatenate([[0], ends + 1])[:-1]
+        place_of = np.argsort(order)
+        self.starts = np.concatenate([self.starts, len(self.ids) + starts[place_of]])
+        self.lengths = np.concatenate([self.lengths, (ends - starts)[place_of]])
+        self.ids = np.concatenate([self.ids, ids])
+        self.words = np.concatenate([self.words, np.array([count_words(unit) for unit in new], dtype=np.int64)])
+        self.bytes = np.concatenate([self.bytes, np.array([len(unit.encode()) - unit.endswith("\n") for unit in new], dtype=np.int64)])
         for number, unit in enumerate(new, first):
-            if len(pieces := sentences(unit)) > 1:
+            if len(unit) > 1 and len(pieces := sentences(unit)) > 1:
                 self.inner[number] = self._starts_within(pieces)
 
     def _starts_within(self, pieces: list[str]) -> list[int]:
         """Which token of a unit each of its sentences but the first begins with."""
         begins = np.array([start for start, _ in self.tokenizer.encode("".join(pieces), add_special_tokens=False).offsets])
         characters = np.cumsum([len(piece) for piece in pieces[:-1]])
-        return np.searchsorted(begins, characters).tolist()
+        starts: list[int] = np.searchsorted(begins, characters).tolist()
+        return starts
 
     def _cuts_exactly(self, lines: list[str]) -> bool:
         """Whether units may be words: see the class."""
-        self.cuts = True
-        model, vocabulary = type(self.tokenizer.model).__name__, self.tokenizer.get_vocab()
-        if model != "WordPiece" and any(map(_SPACE_INSIDE.search, vocabulary)):
+        vocabulary = self.tokenizer.get_vocab()
+        if type(self.tokenizer.model).__name__ != "WordPiece" and any(map(_SPACE_INSIDE.search, vocabulary)):
             return False
         tried = lines + [line[:40] + gap + line[40:] for line in lines[:50] for gap in _GAPS]
-        units = [[unit for sentence in self._sentences(line) for unit in self._units(sentence)] for line in tried]
-        whole = self._encode_all([line + self.line_break for line in tried])
-        parts = iter(self._encode_all([unit for some in units for unit in [*some[:-1], some[-1] + self.line_break]]))
-        return all(ids == list(chain.from_iterable(islice(parts, len(some)))) for ids, some in zip(whole, units, strict=True))
-
-    def _encode_all(self, texts: list[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        whole = [text + self.line_break for text in tried[:-1]] + tried[-1:]
+        self.cuts = True
+        ids = self._encode([Document(tried, 0)]).ids
+        self._forget()
+        encodings = self.tokenizer.encode_batch_fast([_OURS.sub("", text) for text in whole], add_special_tokens=False)
+        return ids.tolist() == [number for encoding in encodings for number in encoding.ids] + self.end
 
 
 def _chunks(documents: Iterable[Document]) -> Iterator[list[Document]]:
@@ -292,15 +287,20 @@ def _chunks(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 def plain(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
-    """The `tokenizers` object behind a tokenizer, as a copy to which every text is text: it knows no specials, adds none, cuts nothing off."""
+    """The `tokenizers` object behind a tokenizer, as a copy to which every text is text: it knows no specials, adds none, cuts nothing off.
+
+    Its specials keep their ids under names that no text has: a model of the Unigram kind would find them in the text like any piece.
+    """
     definition = json.loads(tokenizer._tokenizer.to_str())
     definition |= {"truncation": None, "padding": None, "post_processor": None}
-    special = {token["content"] for token in definition["added_tokens"] if token["special"]}
-    definition["added_tokens"] = [token for token in definition["added_tokens"] if not token["special"]]
+    hidden = {token["content"]: _CUT + token["content"] for token in definition["added_tokens"] if token["special"]}
+    for token in definition["added_tokens"]:
+        token["normalized"] &= not token["special"]
+        token["content"] = hidden.get(token["content"], token["content"])
     model = definition["model"]
-    if isinstance(model["vocab"], list):  # Unigram finds a special in the text as it finds any piece: give it a name that no text has
-        model["vocab"] = [
-            [_CUT + piece if piece in special and place != model["unk_id"] else piece, score]
-            for place, (piece, score) in enumerate(model["vocab"])
-        ]
+    if isinstance(model["vocab"], list):
+        model["vocab"] = [[hidden.get(piece, piece), score] for piece, score in model["vocab"]]
+    else:
+        model["vocab"] = {hidden.get(token, token): number for token, number in model["vocab"].items()}
+        model["unk_token"] = hidden.get(model.get("unk_token"), model.get("unk_token"))
     return Tokenizer.from_str(json.dumps(definition))

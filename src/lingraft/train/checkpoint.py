@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from lingraft.errors import LingraftWarning
 from lingraft.files import atomic_folder, digest
 
 MANIFEST, MODEL, OPTIMIZER = "manifest.json", "model.safetensors", "optimizer.safetensors"
@@ -37,9 +38,15 @@ def _optimizer_state(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, 
     return state
 
 
+def _name(step: int) -> str:
+    return f"checkpoint-{step:08d}"
+
+
 def save(folder: Path, step: int, model: Any, optimizer: torch.optim.Optimizer | None, *, keep: int) -> None:
     """Write checkpoint `step` of a phase below `folder`, then remove all but the newest `keep`."""
-    with atomic_folder(folder / f"checkpoint-{step:08d}") as temporary:
+    for left_by_a_kill in folder.glob(".checkpoint-*.partial"):
+        shutil.rmtree(left_by_a_kill)
+    with atomic_folder(folder / _name(step)) as temporary:
         save_file(_weights(model), temporary / MODEL)
         if optimizer is not None:
             save_file(_optimizer_state(model, optimizer), temporary / OPTIMIZER)
@@ -52,8 +59,9 @@ def save(folder: Path, step: int, model: Any, optimizer: torch.optim.Optimizer |
 def _is_whole(folder: Path) -> bool:
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-        return all(digest(folder / name) == value for name, value in manifest["files"].items())
-    except (OSError, ValueError, KeyError):
+        is_of_folder = folder.name == _name(manifest["step"])
+        return is_of_folder and all(digest(folder / name) == value for name, value in manifest["files"].items())
+    except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
@@ -62,8 +70,8 @@ def latest(folder: Path) -> Checkpoint | None:
     for candidate in sorted(folder.glob("checkpoint-*"), reverse=True):
         if _is_whole(candidate):
             return Checkpoint(candidate, json.loads((candidate / MANIFEST).read_text())["step"])
-        warnings.warn(f"{candidate} is damaged; the one before it is used.", stacklevel=2)
-        shutil.rmtree(candidate)
+        warnings.warn(f"{candidate} is damaged; the one before it is used.", LingraftWarning, stacklevel=2)
+        shutil.rmtree(candidate, ignore_errors=True)  # another process may be at it too
     return None
 
 

@@ -276,6 +276,7 @@ def _backward(phase: Phase, example: Example, index: int) -> torch.Tensor:
     summed = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
     loss = summed / len(example.positions)
     accelerator.backward(loss * accelerator.num_processes)
+    phase.predictor.release()
     return loss.detach()
 
 

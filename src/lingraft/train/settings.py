@@ -7,6 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from lingraft.model.names import check_part
 
 
+def check_parts(parts: list[str]) -> list[str]:
+    """The names, if they are names of parts. Raises RecipeError."""
+    return [check_part(part) for part in parts]
+
+
 class OptimiserSettings(BaseModel):
     """How parameters move."""
 
@@ -30,6 +35,8 @@ class Switch(BaseModel):
     at: float = Field(gt=0, lt=1, description="share of the phase's steps after which the change comes")
     train: list[str] = Field(min_length=1, description="parts that train from then on")
 
+    _known = field_validator("train")(check_parts)
+
 
 class PhaseSettings(OptimiserSettings):
     """One phase of a recipe."""
@@ -50,7 +57,4 @@ class PhaseSettings(OptimiserSettings):
     gradient_checkpointing: bool = Field(False, description="recompute activations: less memory, more time")
     compile: bool = Field(False, description="torch.compile the body")
 
-    @field_validator("train")
-    @classmethod
-    def _known(cls, parts: list[str]) -> list[str]:
-        return [check_part(part) for part in parts]
+    _known = field_validator("train")(check_parts)

@@ -1,0 +1,183 @@
+"""What the benchmarks share (no benchmark itself): the machine, the results file, the table, text of any size."""
+
+import argparse
+import json
+import os
+import platform
+import random
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+Cell = Mapping[str, Any]
+
+
+@cache
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on; two equal descriptions are the same machine."""
+    import torch
+
+    found = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    name = re.search(r"model name\s*: (.*)", found)
+    return {
+        "cpu": name[1].strip() if name else platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "torch": torch.__version__,
+        "transformers": version("transformers"),
+    }
+
+
+class Results:
+    """A file of JSON lines, one for each measured cell: {"key": …, "machine": …, "values": …}."""
+
+    def __init__(self, name: str, folder: Path = RESULTS) -> None:
+        self.path = folder / f"{name}.jsonl"
+
+    def lines(self) -> list[dict[str, Any]]:
+        """All cells. A last line that was cut off is left out."""
+        found = []
+        for line in self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []:
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                continue
+        return found
+
+    def here(self, **key: Any) -> list[dict[str, Any]]:
+        """Values of the cells of this machine whose key has these fields, in the order they were measured."""
+        mine = [line for line in self.lines() if line["machine"] == machine()]
+        return [line["values"] for line in mine if key.items() <= line["key"].items()]
+
+    def add(self, key: Cell, values: Cell) -> None:
+        """Append a cell, and print it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        torn = self.path.exists() and not self.path.read_bytes().endswith(b"\n")
+        line = json.dumps({"key": key, "machine": machine(), "values": values}, ensure_ascii=False)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(("\n" if torn else "") + line + "\n")
+        print(json.dumps({**key, **values}, ensure_ascii=False), flush=True)
+
+    def table(self, over: str = "") -> str:
+        """Markdown, one table for each machine and set of columns. Cells that differ only in the field `over` are one row: median (least–most)."""
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for line in self.lines():
+            groups.setdefault(json.dumps([line["machine"], [k for k in line["key"] if k != over]]), []).append(line)
+        return "\n\n".join(_table(lines, over) for lines in groups.values()) or f"No results in {self.path} yet."
+
+
+def _table(lines: Sequence[dict[str, Any]], over: str) -> str:
+    rows: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for line in lines:
+        rows.setdefault(tuple(value for name, value in line["key"].items() if name != over), []).append(line["values"])
+    names = [name for name in lines[0]["key"] if name != over]
+    columns = list(dict.fromkeys(name for line in lines for name, value in line["values"].items() if not isinstance(value, dict | list)))
+    head = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in lines[0]["machine"].items())
+    body = [[*map(str, row), *(_cell([v[name] for v in values if name in v]) for name in columns)] for row, values in rows.items()]
+    titles = [name.replace("_", " ") for name in [*names, *columns]]
+    return "\n".join([f"{head}:", "", *(f"| {' | '.join(row)} |" for row in [titles, ["---"] * len(titles), *body])])
+
+
+def _cell(values: Sequence[Any]) -> str:
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return ", ".join(dict.fromkeys(map(str, values)))
+    if not values or min(values) == max(values):
+        return _number(values[0]) if values else ""
+    return f"{_number(statistics.median(values))} ({_number(min(values))}–{_number(max(values))})"
+
+
+def _number(value: float) -> str:
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) >= 100 else f"{value:.3f}"
+
+
+def parser(about: str | None) -> argparse.ArgumentParser:
+    """A parser with the options that every benchmark has."""
+    made = argparse.ArgumentParser(description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    made.add_argument("--table", action="store_true", help="print the results so far as a table and stop")
+    made.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the results lie")
+    made.add_argument("--out", type=Path, metavar="DIR", help="working folder, kept; by default a temporary one")
+    return made
+
+
+def names(known: Collection[str]) -> Any:
+    """An argparse type: names separated by commas, each of which must be known."""
+
+    def read(text: str) -> list[str]:
+        if unknown := set(text.split(",")) - set(known):
+            raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: choose from {', '.join(known)}")
+        return text.split(",")
+
+    return read
+
+
+@contextmanager
+def working_folder(out: Path | None) -> Iterator[Path]:
+    """The folder the user named, or a temporary one."""
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        yield out
+        return
+    with tempfile.TemporaryDirectory(prefix="lingraft-bench-") as folder:
+        yield Path(folder)
+
+
+def in_subprocess(script: str, task: Mapping[str, Any], timeout: float | None = None) -> dict[str, Any] | None:
+    """Run `script` again in a process of its own with `--worker TASK`; the JSON object on its last line, None where it ran too long.
+
+    So no measurement lives with what another one set: allocator, caches, peak memory. Raises RuntimeError where the process fails.
+    """
+    command = [sys.executable, script, "--worker", json.dumps(task)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    except subprocess.TimeoutExpired:
+        return None
+    if done.returncode:
+        raise RuntimeError(f"{script} failed at {task}:\n{done.stderr[-4000:]}")
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def write_text(path: Path, megabytes: float, codes: Sequence[str] = ("de",), changed: float = 0.03, seed: int = 0) -> None:
+    """Write bundled text in `codes` to `path`, over and over until it is so long (10**6 bytes).
+
+    From the second time on, digits are permuted and a share `changed` of the words have two letters swapped, so that it goes on bringing
+    words not seen before, as text does, while the vocabulary stays bounded.
+    """
+    from lingraft.text import bundled
+
+    pages = ["\n".join(page.lines) for code in codes for page in bundled.documents(code)]
+    generator, left, turn = random.Random(seed), int(megabytes * 1e6), 0
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        while left > 0:
+            for page in pages:
+                data = (page if turn == 0 else _varied(page, changed, generator)).encode()[:left] + b"\n\n"
+                left -= file.write(data.decode(errors="ignore").encode())
+                if left <= 0:
+                    break
+            turn += 1
+    partial.replace(path)
+
+
+def _varied(page: str, changed: float, generator: random.Random) -> str:
+    digits = "".join(generator.sample("0123456789", 10))
+    words = page.translate(str.maketrans("0123456789", digits)).split(" ")
+    for _ in range(round(changed * len(words))):
+        place = generator.randrange(len(words))
+        word = words[place]
+        if len(word) > 2 and word.isalpha():
+            at = generator.randrange(len(word) - 1)
+            words[place] = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+    return " ".join(words)

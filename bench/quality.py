@@ -1,0 +1,112 @@
+"""Held-out loss of each row method after equal training: bundled German, MiniLM, a cased WordPiece of 8,000."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common import Results, names, parser, working_folder
+
+SIZE = 8_000
+SAME = [
+    "text.normalisation=NFC",
+    "batch=16",
+    "length=128",
+    "phases.train.betas=[0.9, 0.98]",
+    "phases.train.weight_decay=0.01",
+    "phases.train.warmup=0.06",
+    "evaluation.max_characters=1_000_000",  # all held-out pages
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A recipe, and what is changed in it beside what is the same for all."""
+
+    recipe: str
+    learning_rate: str = "3e-4"
+    changes: tuple[str, ...] = ()
+
+
+CELLS = {
+    "scratch": Cell("scratch", "5e-4"),
+    "random": Cell("random"),
+    "frozen": Cell("frozen", "3e-3"),
+    "rank by frequency": Cell("rank", changes=("rows.order=frequency",)),
+    "rank by id": Cell("rank", changes=("rows.order=id",)),
+    "copy": Cell("copy"),
+    "pieces": Cell("copy", changes=("rows.method=pieces",)),
+}
+
+
+def changes(cell: Cell, steps: int, tokenizer: Path) -> list[str]:
+    """The --set changes of a cell: of the recipe only its rows, its parts that train and its learning rate remain."""
+    read = [f"tokenizer.read={str(tokenizer)!r}", "tokenizer.algorithm=same", f"tokenizer.size={SIZE}"]
+    return [*SAME, *read, f"steps={steps}", f"learning_rate={cell.learning_rate}", *cell.changes]
+
+
+def train_tokenizer(folder: Path) -> Path:
+    """The tokenizer that all cells share, trained on the training pages; made once."""
+    from lingraft.demo import source_model
+    from lingraft.files import atomic_folder
+    from lingraft.model.load import load_tokenizer
+    from lingraft.text.corpus import TextSettings, resolve
+    from lingraft.tokenizer.settings import TokenizerSettings
+    from lingraft.tokenizer.train import train
+
+    if not folder.exists():
+        corpus = resolve(["bundled:de"], "de", settings=TextSettings())
+        lines = (line for page in corpus.split("train") for line in page.lines)
+        with atomic_folder(folder) as temporary:
+            train(lines, TokenizerSettings(algorithm="wordpiece", size=SIZE), load_tokenizer(source_model())).save_pretrained(temporary)
+    return folder
+
+
+def measure(name: str, seed: int, steps: int, folder: Path) -> dict[str, Any]:
+    """Run one cell (or go on with it) and return its scores."""
+    from lingraft.demo import source_model
+    from lingraft.run import SCORES
+    from lingraft.train.loop import Options
+    from lingraft.transfer import transfer
+
+    def progress(phase: str, step: int, total: int, loss: float) -> None:
+        print(f"  {name}, seed {seed}: step {step} of {total}, loss {loss:.3f}, {time.monotonic() - began:.0f} s", flush=True)
+
+    cell, began = CELLS[name], time.monotonic()
+    run = transfer(
+        source_model(),
+        to="de",
+        text="bundled:de",
+        source_text="bundled:en" if cell.recipe == "rank" else (),
+        recipe=cell.recipe,
+        changes=changes(cell, steps, train_tokenizer(folder / "tokenizer")),
+        out=folder / f"{name.replace(' ', '-')}-{steps}-{seed}",
+        seed=seed,
+        options=Options(progress=progress, log_steps=50),
+    )
+    initial = next(line["value"] for line in run.lines(SCORES) if line["model"] == "initial" and line["name"] == "loss")
+    facts = {"seconds": run.facts.get("seconds", 0.0), "tokens_per_second": run.facts.get("tokens_per_second", 0.0), "rows": run.origin}
+    scores = run.scores
+    return {"loss": scores["loss"], "initial_loss": initial, **{n: scores[n] for n in ("mrr", "bits_per_byte", "bits_per_word")}, **facts}
+
+
+def main() -> None:
+    """Measure every cell that is not measured yet."""
+    options = parser(__doc__)
+    options.add_argument("--steps", type=int, default=350, help="optimiser steps of each cell")
+    options.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default="0", help="separated by commas")
+    options.add_argument("--cells", type=names(CELLS), default=",".join(CELLS), help="separated by commas")
+    given = options.parse_args()
+    results = Results("quality", given.results)
+    if not given.table:
+        with working_folder(given.out) as folder:
+            for seed in given.seeds:
+                for name in given.cells:
+                    key = {"cell": name, "steps": given.steps, "seed": seed}
+                    if not results.here(**key):
+                        results.add(key, measure(name, seed, given.steps, folder))
+    print(results.table(over="seed"))
+
+
+if __name__ == "__main__":
+    main()
