@@ -70,7 +70,7 @@ class Results:
         print(json.dumps({**key, **values}, ensure_ascii=False), flush=True)
 
     def table(self, over: str = "") -> str:
-        """Markdown, one table for each machine and set of columns. Cells that differ only in the field `over` are one row: median (least–most)."""
+        """Markdown, one table for each machine. Cells that differ only in the field `over` are one row: median (least–most)."""
         groups: dict[str, list[dict[str, Any]]] = {}
         for line in self.lines():
             groups.setdefault(json.dumps([line["machine"], [k for k in line["key"] if k != over]]), []).append(line)

@@ -7,12 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from lingraft.embeddings import NewRows, Vocabularies
+from lingraft.embeddings import ROWS, NewRows, Vocabularies
 from lingraft.embeddings.rows import Ints
 from lingraft.embeddings.settings import RowSettings
 from lingraft.text.corpus import Corpus
 from lingraft.text.shards import Shards, token_counts
 from lingraft.tokenizer import vocabulary
+
+
+def uses_source_text(settings: RowSettings) -> bool:
+    """Whether text of the source's language has any part in the rows."""
+    return settings.order == "frequency" and "old_ranks" in inspect.signature(ROWS[settings.method]).parameters
 
 
 @dataclass(frozen=True, slots=True)

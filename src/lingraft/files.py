@@ -68,7 +68,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` (UTF-8) to `path`, atomically."""
+    """Write `text` (UTF-8) to `path`, atomically; a file that says it already is left alone."""
+    if path.is_file() and path.read_bytes() == text.encode():
+        return
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -73,12 +73,20 @@ class Run:
                 write_json(record, {"inputs": inputs, "complete": False})
             return False
         known = read_json(record)
-        if changed := differences(known["inputs"], inputs):
+        self._compare(stage, known["inputs"], inputs)
+        return bool(known["complete"]) and all(output.exists() for output in self.outputs(stage))
+
+    def agree(self, stage: str, settings: Mapping[str, Any]) -> None:
+        """Raise RunError, naming the differences, where the stage was begun with other settings."""
+        if self._stage_file(stage).exists():
+            self._compare(stage, read_json(self._stage_file(stage))["inputs"]["settings"], json.loads(json.dumps(settings, default=str)))
+
+    def _compare(self, stage: str, before: Any, now: Any) -> None:
+        if changed := differences(before, now):
             raise RunError(
                 f"{self.path} was made differently at stage {stage!r}: {'; '.join(changed[:6])}. "
                 f"Use another --out, go back to the old setting, or redo this stage and all after it with --restart-from {stage}."
             )
-        return bool(known["complete"])
 
     def finish(self, stage: str) -> None:
         """Note that the stage's output is complete."""
@@ -108,7 +116,7 @@ class Run:
         """What a stage leaves in the folder."""
         if stage.startswith("phase."):
             return [self.path / "phases" / stage.removeprefix("phase.")]
-        names = {"tokenizer": ["tokenizer"], "tokens": ["tokens"], "rows": [ROWS], "evaluation": [SCORES], "model": [MODEL, REPORT]}
+        names = {"tokenizer": ["tokenizer"], "tokens": ["tokens"], "rows": [ROWS], "held-out": ["held-out"], "initial": [SCORES], "model": [MODEL, REPORT]}
         return [self.path / name for name in names.get(stage, [])]
 
     # Facts, metrics, scores
@@ -167,7 +175,21 @@ class Run:
 
         from lingraft.model.load import AUTO
 
+        folder = str(self._finished_model())
+        return AUTO[self.facts["kind"]].from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+
+    def push(self, repo_id: str) -> str:
+        """Upload the finished model to the hub and return its address. Raises RunError where it is not finished, or the hub refuses."""
+        from huggingface_hub import HfApi
+
+        folder = self._finished_model()
+        try:
+            HfApi().create_repo(repo_id, exist_ok=True)
+            return str(HfApi().upload_folder(repo_id=repo_id, folder_path=folder))
+        except (OSError, ValueError) as error:  # what the hub's errors are made of
+            raise RunError(f"Cannot upload {folder} to {repo_id!r}: {error} Log in with `hf auth login`, and check the name.") from error
+
+    def _finished_model(self) -> Path:
         if not self.is_complete("model"):
             raise RunError(f"{self.path} is not finished. Run the same `lingraft transfer` command again: it goes on where it stopped.")
-        folder = str(self.path / MODEL)
-        return AUTO[self.facts["kind"]].from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+        return self.path / MODEL

@@ -32,5 +32,10 @@ def pace(model: Any, settings: PhaseSettings, data: Data) -> Pace:
 
 
 def steps_for(model: Any, settings: PhaseSettings, data: Data, minutes: float) -> int:
-    """Steps of a phase that fit into so many minutes, at least 1."""
-    return max(1, int(minutes * 60 / pace(model, settings, data).seconds))
+    """Steps of a phase that fit into so many minutes on this machine, at least 1."""
+    return steps_within(pace(model, settings, data), minutes)
+
+
+def steps_within(measured: Pace, minutes: float) -> int:
+    """Steps at a measured pace that fit into so many minutes, at least 1."""
+    return max(1, int(minutes * 60 / measured.seconds))

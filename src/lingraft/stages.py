@@ -1,6 +1,7 @@
 """The stages of a transfer, each skipped where its output in the run folder is complete."""
 
 import contextlib
+import errno
 import hashlib
 import math
 import os
@@ -20,10 +21,10 @@ from accelerate import PartialState
 from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 
-from lingraft.aids import Aids
+from lingraft.aids import Aids, uses_source_text
 from lingraft.card import model_card
 from lingraft.embeddings import ORIGINS, ROWS, NewRows
-from lingraft.errors import Interrupted, LingraftError, LingraftWarning, RunError
+from lingraft.errors import Interrupted, LingraftError, LingraftWarning, RunError, TextError
 from lingraft.evaluate import language_model
 from lingraft.evaluate.language_model import HeldOut, Reader
 from lingraft.files import atomic_folder, atomic_write, digest, fingerprint, locked, write_text
@@ -36,7 +37,7 @@ from lingraft.report import write_report
 from lingraft.run import MODEL, RECIPE, SCORES, Run, is_main_process
 from lingraft.run import ROWS as ROWS_FILE
 from lingraft.speed import steps_for
-from lingraft.text.corpus import Corpus, resolve
+from lingraft.text.corpus import Corpus, language_of, resolve
 from lingraft.text.shards import Shards, encode_to_shards
 from lingraft.text.words import word_kind
 from lingraft.tokenizer import train as tokenizers
@@ -68,27 +69,71 @@ class Request:
 
 def order(recipe: Recipe) -> list[str]:
     """The stages of a run, in their order."""
-    return ["text", "tokenizer", "tokens", "rows", "held-out", "initial", *(f"phase.{name}" for name in recipe.phases), "evaluation", "model"]
+    return ["source", "text", "tokenizer", "tokens", "rows", "held-out", "initial", *(f"phase.{name}" for name in recipe.phases), "evaluation", "model"]
 
 
 @contextlib.contextmanager
 def opened(request: Request, restart_from: str | None) -> Iterator[Run]:
     """The run folder of a request, held for this process; its warnings are kept in run.json.
 
-    A new folder in which nothing was completed is removed when a mistake of the user's ends the run.
+    A new folder is removed when a mistake of the user's ends the run before anything worth keeping was made.
     """
     parse(request.to)
-    is_new = not request.out.exists()
+    missing = [folder for folder in (request.out, *request.out.parents) if not folder.exists()]
+    is_new = bool(missing) or (request.out.is_dir() and not any(request.out.iterdir()))
     run = Run.create(request.out)
     try:
         with locked(run.path) if is_main_process() else contextlib.nullcontext(), _collected(run):
+            _check(request.recipe, run, restart_from)
             if restart_from:
                 run.restart_from(restart_from, order(request.recipe))
             yield run
     except LingraftError as error:
-        if is_new and not isinstance(error, Interrupted) and not any(run.is_complete(stage) for stage in order(request.recipe)[1:]):
-            shutil.rmtree(run.path, ignore_errors=True)
+        done = [stage for stage in order(request.recipe)[2:] if run.is_complete(stage)]
+        if is_new and is_main_process() and not isinstance(error, Interrupted) and (not done or isinstance(error, TextError)):
+            _remove(run.path, missing)
         raise
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise RunError(f"Cannot write to {run.path}: {error.strerror}. Free space, then run the same command again.") from error
+
+
+def _remove(folder: Path, missing: list[Path]) -> None:
+    """Take back a run folder and those of its parents that were missing before it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if not missing:
+        folder.mkdir()
+    with contextlib.suppress(OSError):  # another run may have moved in
+        for parent in missing[1:]:
+            parent.rmdir()
+
+
+def _check(recipe: Recipe, run: Run, restart_from: str | None) -> None:
+    """Raise RunError where the recipe is not the folder's in what stays of it; before anything is written or removed."""
+    stages, settings = order(recipe), _settings(recipe)
+    kept = stages[: stages.index(restart_from)] if restart_from in stages else stages
+    for stage in kept:
+        if stage in settings:
+            run.agree(stage, settings[stage])
+
+
+def leave_aside(request: Request, **aids: Any) -> None:
+    """Warn of aids that the recipe does not use."""
+    unused = {"source_text": request.source_text and not uses_source_text(request.recipe.rows), **aids}
+    for name in (name for name, given in unused.items() if given):
+        option = name.replace("_", "-")
+        warnings.warn(f"The recipe {request.recipe.name!r} does not use --{option}; it is left aside.", LingraftWarning, stacklevel=3)
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    """Stage -> what of the recipe it is made from."""
+    own = {"source": recipe.source, "text": recipe.text, "rows": recipe.rows, "held-out": recipe.evaluation}
+    phases = {f"phase.{name}": phase for name, phase in recipe.phases.items()}
+    found = {stage: settings.model_dump() for stage, settings in {**own, **phases}.items()}
+    read = recipe.tokenizer.read
+    found["tokenizer"] = recipe.tokenizer.model_dump() | ({"read": digest(Path(read))} if read and Path(read).exists() else {})
+    return found | dict.fromkeys(("evaluation", "model"), {"phases": list(recipe.phases)})
 
 
 @contextlib.contextmanager
@@ -119,11 +164,15 @@ def load(request: Request, run: Run) -> Source:
     """The source model; its vocabulary fits its matrix."""
     source = load_source(request.model, seed=request.seed, random_weights=request.recipe.source.weights == "random")
     check_fits(source.model, len(vocabulary.tokens(source.tokenizer)))
+    inputs = {"settings": _settings(request.recipe)["source"], "seed": request.seed, "weights": _source_fingerprint(source)}
+    with _first():
+        run.begin("source", inputs | {"vocabulary": fingerprint(source.tokenizer.get_vocab())})
+        run.finish("source")
     hardware = {"machine": platform.machine(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
     device = PartialState().device
     hardware["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     run.note(
-        lingraft=version("lingraft"), language=request.to, recipe=request.recipe.name, kind=source.kind, seed=request.seed,
+        lingraft=version("lingraft"), recipe=request.recipe.name, kind=source.kind, seed=request.seed,
         source=source.facts(), hardware=hardware, examples=request.examples, notes=_notes(source),
     )  # fmt: skip
     return source
@@ -142,13 +191,13 @@ def survey(request: Request, run: Run) -> tuple[Corpus, Corpus | None]:
     """The target's text and, where it is given, the source's: found, read once, counted, fingerprinted."""
     settings = request.recipe.text
     corpus = resolve(request.text, request.to, settings=settings, spool=run.path / "stdin.txt")
-    places = list(request.source_text)
-    source_text = resolve(places, "en", settings=settings, spool=None) if places else None
+    is_used = bool(request.source_text) and uses_source_text(request.recipe.rows)
+    source_text = resolve(request.source_text, language_of(request.source_text, "en"), settings=settings, spool=None) if is_used else None
     texts = {corpus.language: corpus} | ({"source": source_text} if source_text else {})
-    inputs = {"language": request.to, "settings": settings.model_dump()}
+    inputs = {"language": request.to, "settings": _settings(request.recipe)["text"]}
     with _first():
         run.begin("text", inputs | {f"{name} text": text.survey.fingerprint for name, text in texts.items()})
-        run.note(text={name: {**asdict(text.survey), "places": list(text.places)} for name, text in texts.items()})
+        run.note(language=request.to, text={name: {**asdict(text.survey), "places": list(text.places)} for name, text in texts.items()})
         write_text(run.path / RECIPE, request.recipe.to_toml())
         run.finish("text")
     return corpus, source_text
@@ -157,10 +206,8 @@ def survey(request: Request, run: Run) -> tuple[Corpus, Corpus | None]:
 def tokenizer(request: Request, run: Run, source: Source, corpus: Corpus) -> PreTrainedTokenizerBase:
     """The target's tokenizer: trained on the training part of the text, read, or the source's own."""
     settings, folder = request.recipe.tokenizer, run.path / "tokenizer" / request.to
-    read = {"read": digest(Path(settings.read))} if settings.read and Path(settings.read).exists() else {}
-    inputs = {"settings": settings.model_dump(exclude={"read"}) | read, "source": fingerprint(source.tokenizer.get_vocab())}
     with _first():
-        if not run.begin("tokenizer", inputs):
+        if not run.begin("tokenizer", {"settings": _settings(request.recipe)["tokenizer"]}):
             lines = (line for document in corpus.split("train") for line in document.lines)
             with atomic_folder(run.path / "tokenizer" / "source") as temporary:
                 source.tokenizer.save_pretrained(temporary)
@@ -196,13 +243,12 @@ def blocks(shards: Shards, tokenizer: PreTrainedTokenizerBase, length: int) -> B
 def rows(request: Request, run: Run, source: Source, made: PreTrainedTokenizerBase, shards: Shards, source_text: Corpus | None) -> NewRows:
     """New rows by the recipe's method; mix, group and origin go to rows.safetensors."""
     settings = request.recipe.rows
-    inputs = {"settings": settings.model_dump(), "seed": request.seed, "source": _source_fingerprint(source)}
     aids = Aids(settings, source.tokenizer, made, check_fits(source.model, 0), shards, source_text)
     found = aids.rows(ROWS[settings.method])
     for phase in request.recipe.phases.values():
         blocks(shards, made, phase.length)
     with _first():
-        if not run.begin("rows", inputs):
+        if not run.begin("rows", {"settings": _settings(request.recipe)["rows"]}):
             with atomic_write(run.path / ROWS_FILE) as temporary:
                 _save_rows(found, settings.method, temporary)
             run.note(origin=found.counts())
@@ -234,7 +280,7 @@ def held_out(request: Request, run: Run, corpus: Corpus, tokenizer: PreTrainedTo
     """The held-out part of the text, with its masks."""
     path, settings = run.path / "held-out" / f"{request.to}.safetensors", request.recipe.evaluation
     with _first():
-        if not run.begin("held-out", settings.model_dump()):
+        if not run.begin("held-out", {"settings": _settings(request.recipe)["held-out"]}):
             found = language_model.prepare(corpus.split("held-out"), tokenizer, settings, end_id(tokenizer))
             with atomic_write(path) as temporary:
                 found.save(temporary)
@@ -287,7 +333,7 @@ def phase(
         checkpoint.restore_weights(source.model, _finished(run, settings.start_from))
     total = _total(request, run, source, data, name)
     own_seed = int(fingerprint([request.seed, name])[:8], 16)
-    inputs = {"settings": settings.model_dump(), "steps": total, "seed": own_seed, "threads": torch.get_num_threads()}
+    inputs = {"settings": _settings(request.recipe)[f"phase.{name}"], "steps": total, "seed": own_seed, "threads": torch.get_num_threads()}
     run.begin(f"phase.{name}", inputs)
     sample = found.head(SAMPLE)
     options = replace(
@@ -331,15 +377,15 @@ def planned_steps(settings: PhaseSettings, data: Data) -> int:
 
 def evaluate(request: Request, run: Run, source: Source, found: HeldOut, how: Reader) -> None:
     """The scores of the finished model."""
-    if not run.begin("evaluation", {}) and is_main_process():
+    if not run.begin("evaluation", {"settings": _settings(request.recipe)["evaluation"]}) and is_main_process():
         before = [line for line in run.lines(SCORES) if line["model"] == "initial"]
         run.write_scores(before + measure(request, source.model, found, how, "final"))
         run.finish("evaluation")
 
 
-def export(run: Run, source: Source, made: PreTrainedTokenizerBase) -> None:
+def export(request: Request, run: Run, source: Source, made: PreTrainedTokenizerBase) -> None:
     """A plain transformers folder with its card, and the report."""
-    if not run.begin("model", {}) and is_main_process():
+    if not run.begin("model", {"settings": _settings(request.recipe)["model"]}) and is_main_process():
         with atomic_folder(run.path / MODEL) as temporary:
             source.model.save_pretrained(temporary)
             made.save_pretrained(temporary)

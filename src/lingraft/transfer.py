@@ -21,6 +21,9 @@ def transfer(
     recipe: str = "copy",
     changes: Sequence[str] = (),
     source_text: str | Sequence[str] = (),
+    parallel: str | Sequence[str] = (),
+    lexicon: str | Sequence[str] = (),
+    vectors: str | Sequence[str] = (),
     seed: int = 0,
     minutes: float | None = None,
     examples: bool = True,
@@ -30,13 +33,15 @@ def transfer(
     """Graft `model` onto the language `to`, and return the finished run.
 
     model: folder or hub id of a transformers checkpoint. text: what --text takes. recipe: a name or a TOML file; changes: K=V, as --set.
-    source_text: text of the source's language, for recipes that count its tokens. minutes: train about so long, at this machine's speed.
+    source_text: text of the source's language, for recipes that count its tokens. parallel, lexicon, vectors: for recipes that use them;
+    an aid that a recipe does not use is named in a warning. minutes: train about so long, at this machine's speed.
     Raises LingraftError where something the user gave is wrong; Interrupted after a signal: the same call goes on.
     """
     texts, source_texts = ([places] if isinstance(places, str) else list(places) for places in (text, source_text))
     request = Request(model, to, texts, source_texts, load_recipe(recipe, changes), Path(out), seed, minutes, examples)
     options = options or Options()
     with stages.opened(request, restart_from) as run:
+        stages.leave_aside(request, parallel=parallel, lexicon=lexicon, vectors=vectors)
         source = stages.load(request, run)
         corpus, source_corpus = stages.survey(request, run)
         tokenizer = stages.tokenizer(request, run, source, corpus)
@@ -48,5 +53,5 @@ def transfer(
         for name in request.recipe.phases:
             stages.phase(request, run, source, tokenizer, shards, held_out, reader, name, options)
         stages.evaluate(request, run, source, held_out, reader)
-        stages.export(run, source, tokenizer)
+        stages.export(request, run, source, tokenizer)
     return run

@@ -7,6 +7,7 @@ import scipy.sparse
 from lingraft.embeddings import ORIGINS, ROWS, Group, NewRows, Vocabularies
 from lingraft.embeddings.rows import from_mix
 from lingraft.embeddings.settings import METHODS
+from lingraft.errors import RecipeError
 
 OLD, NEW, DIM = 40, 30, 6
 GENERATOR = np.random.default_rng(0)
@@ -91,7 +92,7 @@ def test_rank_maps_rank_to_rank_and_draws_beyond():
 def test_keep_is_the_identity_and_needs_equal_sizes():
     same = Vocabularies(OLD, OLD, ROLES, TEXT)
     assert np.array_equal(ROWS["keep"](same).apply(MATRIX, np.random.default_rng(0)), MATRIX)
-    with pytest.raises(ValueError, match="source"):
+    with pytest.raises(RecipeError, match="source"):
         ROWS["keep"](VOCABULARIES)
 
 

@@ -1,5 +1,6 @@
 """The command line. Verbs import what they need when they are called, so that --help is quick."""
 
+import os
 import sys
 import warnings
 from typing import Annotated
@@ -41,6 +42,10 @@ def _options(
     """Graft a pretrained language model onto another language."""
 
 
+QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}
+"""Bars and log lines of the libraries below: read when they are imported, so that nothing need be imported to say so."""
+
+
 def _show_warning(message: Warning | str, category: type[Warning], *place: object) -> None:
     if issubclass(category, LingraftWarning):
         print(f"lingraft: warning: {message}", file=sys.stderr)
@@ -49,6 +54,8 @@ def _show_warning(message: Warning | str, category: type[Warning], *place: objec
 def main() -> None:
     """Entry point. Exit status: 0, 2 for the user's mistake, 130 after an interruption, 1 for ours."""
     warnings.showwarning = _show_warning  # type: ignore[assignment]
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")

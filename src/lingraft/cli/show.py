@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from lingraft.run import Run
+from lingraft.run import Run, is_main_process
 
 
 @contextlib.contextmanager
@@ -18,7 +18,7 @@ def progress() -> Iterator[Any]:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.3f}"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=Console(stderr=True), disable=not is_main_process()) as bar:
         tasks: dict[tuple[str, int], Any] = {}
 
         def advance(phase: str, step: int, total: int, loss: float) -> None:

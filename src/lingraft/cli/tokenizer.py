@@ -22,12 +22,15 @@ def train(
     lowercase: Annotated[bool, typer.Option("--lowercase", help="Fold case.")] = False,
 ) -> None:
     """Train a tokenizer on text."""
+    from lingraft.errors import RunError
     from lingraft.files import atomic_folder
     from lingraft.model.load import load_tokenizer
     from lingraft.text.corpus import TextSettings, resolve
     from lingraft.tokenizer.settings import TokenizerSettings
     from lingraft.tokenizer.train import train as train_tokenizer
 
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise RunError(f"--out {out} is there already. Give a folder that does not exist.")
     corpus = resolve(text, to, settings=TextSettings(), spool=None)
     settings = TokenizerSettings(algorithm=algorithm, size=size, lowercase=lowercase)
     lines = (line for document in corpus.documents() for line in document.lines)

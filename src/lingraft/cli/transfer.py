@@ -37,27 +37,25 @@ def transfer(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
     """Graft a pretrained model onto a language, from text of that language."""
-    import warnings
-
     from lingraft.cli import show
-    from lingraft.errors import LingraftWarning
+    from lingraft.run import is_main_process
     from lingraft.train.loop import Options
     from lingraft.transfer import transfer as run_transfer
 
     sets = [*(changes or []), *([f"tokenizer.read={tokenizer!r}"] if tokenizer else []), *([f"text.errors={errors!r}"] if errors else [])]
     sets += [f"text.clean={clean!r}"] if clean else []
-    for name, given in {"--parallel": parallel, "--lexicon": lexicon, "--vectors": vectors}.items():
-        if given:
-            warnings.warn(f"The recipe {recipe!r} does not use {name}; it is left aside.", LingraftWarning, stacklevel=1)
+    aids = dict(parallel=parallel or [], lexicon=lexicon or [], vectors=vectors or [])
     asked = dict(to=to, text=text, recipe=recipe, changes=sets, source_text=source_text or [], seed=seed, minutes=minutes)
     if dry_run:
         from lingraft.plan import plan
 
-        print(plan(model, **asked))  # type: ignore[arg-type]
+        print(plan(model, **asked, **aids))  # type: ignore[arg-type]
         return
     with show.progress() as advance:
         options = Options(checkpoint_steps=checkpoint_steps, keep=keep, progress=advance, track=track)
-        run = run_transfer(model, **asked, out=out, examples=not no_examples, restart_from=restart_from, options=options)  # type: ignore[arg-type]
+        run = run_transfer(model, **asked, **aids, out=out, examples=not no_examples, restart_from=restart_from, options=options)  # type: ignore[arg-type]
+    if not is_main_process():
+        return
     if push_to_hub:
         run.push(push_to_hub)
     if not as_json:

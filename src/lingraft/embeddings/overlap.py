@@ -4,6 +4,7 @@ import numpy as np
 import scipy.sparse
 
 from lingraft.embeddings.rows import Ints, NewRows, Vocabularies, copies, from_mix
+from lingraft.errors import RecipeError
 
 
 def copy(vocabularies: Vocabularies, overlap: Ints) -> NewRows:
@@ -30,8 +31,8 @@ def pieces(vocabularies: Vocabularies, overlap: Ints, old_pieces: list[Ints]) ->
 
 
 def keep(vocabularies: Vocabularies) -> NewRows:
-    """The old matrix as it is: for recipes that keep the source's vocabulary."""
+    """The old matrix as it is: for recipes that keep the source's vocabulary. Raises RecipeError where the sizes differ."""
     if vocabularies.num_new != vocabularies.num_old:
-        raise ValueError("rows.method 'keep' needs tokenizer.vocabulary = 'source'")
+        raise RecipeError("rows.method = 'keep' needs the source's vocabulary. Add --set tokenizer.vocabulary=source, or choose another method.")
     ids = np.arange(vocabularies.num_old)
     return NewRows(copies(vocabularies, ids, ids), np.full(vocabularies.num_new, -1, dtype=np.int32), ())

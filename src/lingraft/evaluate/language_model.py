@@ -44,7 +44,10 @@ class HeldOut:
     """Held-out text as flat arrays, with its masks.
 
     ids: (num_tokens,) token ids. word: (num_tokens,) number of the word a token belongs to, -1 for none.
-    token_mask, word_mask: (num_tokens,) booleans. word_bytes: (num_words,) UTF-8 bytes of each word.
+    token_mask, word_mask: (num_tokens,) booleans. word_bytes, word_counts: (num_words,) UTF-8 bytes, and how many words are counted.
+
+    Where a token covers several words (in scripts without spaces every character is one), they are one: bytes and count stand at the
+    first, the others have 0.
     """
 
     ids: Array
@@ -52,6 +55,7 @@ class HeldOut:
     token_mask: Array
     word_mask: Array
     word_bytes: Array
+    word_counts: Array
 
     def save(self, path: Path) -> None:
         """Write the arrays as safetensors."""
@@ -59,7 +63,7 @@ class HeldOut:
 
     def head(self, num_tokens: int) -> "HeldOut":
         """The first tokens only."""
-        return HeldOut(*(getattr(self, name)[:num_tokens] for name in ("ids", "word", "token_mask", "word_mask")), self.word_bytes)
+        return HeldOut(*(getattr(self, name)[:num_tokens] for name in ("ids", "word", "token_mask", "word_mask")), self.word_bytes, self.word_counts)
 
     @classmethod
     def load(cls, path: Path) -> "HeldOut":
@@ -71,13 +75,14 @@ def prepare(
     documents: Iterable[Document], tokenizer: PreTrainedTokenizerBase, settings: EvaluationSettings, end_id: int | None
 ) -> HeldOut:
     """Encode held-out text, say which word each token belongs to, and draw the masks. Raises TextError where there is no text."""
-    ids, word, word_bytes = _encode(_limited(documents, settings.max_characters), tokenizer, end_id)
+    ids, word, word_bytes, word_counts = _encode(_limited(documents, settings.max_characters), tokenizer, end_id)
     if not len(word_bytes):
         raise TextError("There is no held-out text: the text is too short to keep a part of it aside. Give more text.")
     chosen = np.random.default_rng([settings.seed, 0]).random(len(word_bytes)) < settings.mask_rate
-    tokens = np.random.default_rng([settings.seed, 1]).random(len(ids)) < settings.mask_rate
+    tokens = (np.random.default_rng([settings.seed, 1]).random(len(ids)) < settings.mask_rate) & (word >= 0)
     chosen[0] |= not chosen.any()
-    return HeldOut(ids, word, tokens & (word >= 0), (word >= 0) & chosen[word], word_bytes)
+    tokens[np.argmax(word >= 0)] |= not tokens.any()
+    return HeldOut(ids, word, tokens, (word >= 0) & chosen[word], word_bytes, word_counts)
 
 
 def _limited(documents: Iterable[Document], characters: int) -> Iterator[list[str]]:
@@ -95,23 +100,34 @@ def _limited(documents: Iterable[Document], characters: int) -> Iterator[list[st
         yield lines
 
 
-def _encode(documents: Iterable[list[str]], tokenizer: PreTrainedTokenizerBase, end_id: int | None) -> tuple[Array, Array, Array]:
+def _encode(documents: Iterable[list[str]], tokenizer: PreTrainedTokenizerBase, end_id: int | None) -> tuple[Array, Array, Array, Array]:
+    """ids and word of each token, bytes and number of words at each word: words that a token joins count at the first of them."""
     ids: list[int] = []
     word: list[int] = []
     word_bytes: list[int] = []
+    joined: list[bool] = []
     for lines in documents:
         encoded = tokenizer(lines, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True)
         for line, line_ids, offsets in zip(lines, encoded["input_ids"], encoded["offset_mapping"], strict=True):
-            spans = word_spans(line)
+            spans, places = word_spans(line), np.array(offsets, dtype=np.int64).reshape(-1, 2)
             ends = np.array([end for _, end in spans], dtype=np.int64)
-            places = np.searchsorted(ends, np.array([last - 1 for _, last in offsets], dtype=np.int64), side="right")
+            first = np.searchsorted(ends, places[:, 0], side="right")
+            last = np.maximum(first, np.searchsorted(ends, places[:, 1] - 1, side="right"))
+            inside = np.zeros(len(ends) + 1, dtype=np.int64)
+            np.add.at(inside, np.minimum(first + 1, len(ends)), 1)
+            np.add.at(inside, np.minimum(last + 1, len(ends)), -1)
             ids += line_ids
-            word += np.where(places < len(ends), places + len(word_bytes), -1).tolist()
-            word_bytes += [len(line[first:last].encode()) for first, last in spans]
+            word += np.where(first < len(ends), first + len(word_bytes), -1).tolist()
+            word_bytes += [len(line[start:end].encode()) for start, end in spans]
+            joined += (np.cumsum(inside)[: len(ends)] > 0).tolist()
         if end_id is not None:
             ids.append(end_id)
             word.append(-1)
-    return np.array(ids, dtype=np.int64), np.array(word, dtype=np.int64), np.array(word_bytes, dtype=np.int64)
+    head = np.maximum.accumulate(np.where(joined, 0, np.arange(len(joined))))  # of each word, the first of those it is joined with
+    owner = np.array(word, dtype=np.int64)
+    owner[owner >= 0] = head[owner[owner >= 0]]
+    size = np.bincount(head, weights=word_bytes, minlength=len(head)).astype(np.int64)
+    return np.array(ids, dtype=np.int64), owner, size, np.bincount(head, minlength=len(head))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +153,8 @@ def measure(model: Any, held_out: HeldOut, reader: Reader, seed: int) -> Iterato
         words = np.unique(held_out.word[held_out.word_mask])
     bits, size = float(word_nats.sum()) / np.log(2), int(held_out.word_bytes[words].sum())
     yield Score("bits_per_byte", bits / size, size, seed)
-    yield Score("bits_per_word", bits / len(words), len(words), seed)
+    count = int(held_out.word_counts[words].sum())
+    yield Score("bits_per_word", bits / count, count, seed)
     yield Score("loss", float(nats.mean()), len(nats), seed)
     yield Score("mrr", float((1 / ranks).mean()), len(ranks), seed)
 

@@ -27,7 +27,7 @@ from lingraft.text import bundled
 from lingraft.text.clean import Cleaner
 from lingraft.text.read import COMPRESSIONS, FORMATS, Batch, Document, as_text, choose_column, read, records
 
-__all__ = ["Corpus", "Document", "Survey", "TextSettings", "resolve", "survey"]
+__all__ = ["Corpus", "Document", "Survey", "TextSettings", "language_of", "resolve", "survey"]
 
 Part = Literal["train", "held-out"]
 HUB = re.compile(r"hub:(?P<name>[^@#:]+)(?:@(?P<config>[^#:]+))?(?:#(?P<split>[^:]+))?(?::(?P<column>.+))?")
@@ -207,6 +207,11 @@ def resolve(specs: Sequence[str], language: str, *, settings: TextSettings, spoo
     return Corpus(code, tuple(dict.fromkeys(places)), settings)
 
 
+def language_of(specs: Sequence[str], default: str) -> str:
+    """The language that the first of `specs` with a code names (`CODE=PATH`, `bundled:CODE`), else `default`."""
+    return next((owner for spec in specs if (owner := _name_language(spec, "")[0])), default)
+
+
 def _name_language(spec: str, code: str) -> tuple[str, str]:
     """(language, spec without its `CODE=`); a file whose name has a '=' is a file."""
     owner, equals, rest = spec.partition("=")
@@ -252,13 +257,17 @@ def _in_folder(folder: Path, code: str) -> str:
 
 
 def _spool(spool: Path | None) -> str:
-    """Copy standard input to a file, whole or not at all, and return its path."""
+    """Copy standard input to a file, whole or not at all, and return its path. A copy that is there stays where nothing comes."""
     if spool is None:
         raise TextError("'-', standard input, cannot be read here, because it can be read only once. Name a file.")
     if sys.stdin.isatty():
+        if spool.exists():
+            return str(spool)
         raise TextError("'-' is standard input, but nothing is piped into it. Use a pipe (cat FILE | lingraft …), or name the file.")
     partial = spool.with_name(spool.name + ".partial")
     with open(partial, "wb") as copy:
         shutil.copyfileobj(sys.stdin.buffer, copy)
-    partial.replace(spool)
+    if partial.stat().st_size or not spool.exists():
+        partial.replace(spool)
+    partial.unlink(missing_ok=True)
     return str(spool)

@@ -25,12 +25,11 @@ from lingraft.text.read import Document
 from lingraft.text.words import count_words, sentences
 
 Ints = npt.NDArray[np.int64]
-CHUNK = 1 << 22  # characters that are encoded at once
+CHUNK = 1 << 21  # characters that are encoded at once
 MOST_IDS = 1 << 21  # ids that the table may hold before it starts anew
 MOST_UNITS = 1 << 19
 JOINED = 256  # units that are encoded as one text
 _CUT, _SENTENCE, _END = "\0", "\x1d", "\x1e"  # white space that texts do not have, and lose if they do
-_OURS = re.compile(f"[{_CUT}{_SENTENCE}{_END}]")
 _SPACE_INSIDE = re.compile("[^▁]▁|[^Ġ]Ġ|[^ ] ")  # of a token, after something else
 _GAPS = ("  ", "\t", " \t ", "\u00a0", " \u00a0", " 's ", " - ", "   \u3000")
 
@@ -217,8 +216,8 @@ class _Encoder:
 
     def _cut(self, documents: list[Document]) -> str:
         """The text of some documents as units, with what stands for ends of documents and starts of sentences, _CUT between all."""
-        bodies = ("\n".join(document.lines) for document in documents)
-        text = "".join(f"{_SENTENCE}{_CUT}{_OURS.sub('', body)}{_CUT}{_END}{_CUT}" for body in bodies)[: -len(_CUT)]
+        bodies = (_without_ours("\n".join(document.lines)) for document in documents)
+        text = "".join(f"{_SENTENCE}{_CUT}{body}{_CUT}{_END}{_CUT}" for body in bodies)[: -len(_CUT)]
         if self.cuts:
             # A sentence that no space precedes (after 。) starts inside a unit; `inner` knows where.
             text = "".join(f"{_CUT}{_SENTENCE}{piece}" if piece.startswith(" ") else piece for piece in sentences(text))
@@ -247,9 +246,9 @@ class _Encoder:
         self.ids = np.concatenate([self.ids, ids])
         self.words = np.concatenate([self.words, np.array([count_words(unit) for unit in new], dtype=np.int64)])
         self.bytes = np.concatenate([self.bytes, np.array([len(unit.encode()) - unit.endswith("\n") for unit in new], dtype=np.int64)])
-        for number, unit in enumerate(new, first):
-            if len(unit) > 1 and len(pieces := sentences(unit)) > 1:
-                self.inner[number] = self._starts_within(pieces)
+        if len(sentences("\n".join(new))) > 1:
+            pieces_of = {number: sentences(unit) for number, unit in enumerate(new, first)}
+            self.inner |= {number: self._starts_within(pieces) for number, pieces in pieces_of.items() if len(pieces) > 1}
 
     def _starts_within(self, pieces: list[str]) -> list[int]:
         """Which token of a unit each of its sentences but the first begins with."""
@@ -268,8 +267,15 @@ class _Encoder:
         self.cuts = True
         ids = self._encode([Document(tried, 0)]).ids
         self._forget()
-        encodings = self.tokenizer.encode_batch_fast([_OURS.sub("", text) for text in whole], add_special_tokens=False)
+        encodings = self.tokenizer.encode_batch_fast([_without_ours(text) for text in whole], add_special_tokens=False)
         return ids.tolist() == [number for encoding in encodings for number in encoding.ids] + self.end
+
+
+def _without_ours(text: str) -> str:
+    for mark in (_CUT, _SENTENCE, _END):
+        if mark in text:
+            text = text.replace(mark, "")
+    return text
 
 
 def _chunks(documents: Iterable[Document]) -> Iterator[list[Document]]:

@@ -1,28 +1,53 @@
 """How well a tokenizer fits a text."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
 
+import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from lingraft.text.read import Document
+from lingraft.text.shards import token_counts
 from lingraft.text.words import count_words
 from lingraft.tokenizer import vocabulary
 
 
 def measure(
     tokenizer: PreTrainedTokenizerBase, documents: Iterable[Document], source: PreTrainedTokenizerBase | None = None
-) -> dict[str, Any]:
-    """Over a text: words, tokens, fertility (tokens per word), bytes per token, share of unknown tokens, and of tokens that `source` has."""
-    words = tokens = size = unknown = 0
-    for document in documents:
-        for ids in tokenizer(document.lines, add_special_tokens=False, split_special_tokens=True)["input_ids"]:
-            tokens += len(ids)
-            unknown += sum(number == tokenizer.unk_token_id for number in ids)
-        words += sum(count_words(line) for line in document.lines)
-        size += sum(len(line.encode()) for line in document.lines)
-    found: dict[str, Any] = {"size": len(vocabulary.tokens(tokenizer)), "words": words, "tokens": tokens}
-    found |= {"fertility": tokens / max(words, 1), "bytes_per_token": size / max(tokens, 1), "unknown_rate": unknown / max(tokens, 1)}
-    if source is not None:
-        found["overlap"] = float((vocabulary.overlap(source, tokenizer) >= 0).mean())
-    return found
+) -> dict[str, float | int | None]:
+    """Measures of a tokenizer over documents, read once, in constant memory.
+
+    tokens, words     counts; words as `words.count_words` has them, line breaks are no tokens' text but may be tokens
+    fertility         tokens per word
+    bytes_per_token   UTF-8 bytes of the text for each token
+    unknown_rate      part of the tokens that are the unknown token; 0 where the tokenizer has none
+    used              part of the vocabulary that occurs in the text
+    overlap           part of the vocabulary with the same spelling in the source's; None without source
+
+    A rate is None where the text is empty.
+    """
+    counted = {"words": 0, "bytes": 0}
+
+    def passing() -> Iterator[Document]:
+        for document in documents:
+            for line in document.lines:
+                counted["words"] += count_words(line)
+                counted["bytes"] += len(line.encode())
+            yield document
+
+    size = len(vocabulary.tokens(tokenizer))
+    counts = token_counts(passing(), tokenizer, size)
+    tokens, unknown = int(counts.sum()), vocabulary.roles(tokenizer).get("unknown")
+    return {
+        "size": size,
+        "words": counted["words"],
+        "tokens": tokens,
+        "fertility": _rate(tokens, counted["words"]),
+        "bytes_per_token": _rate(counted["bytes"], tokens),
+        "unknown_rate": _rate(0 if unknown is None else int(counts[unknown]), tokens),
+        "used": _rate(int(np.count_nonzero(counts)), size),
+        "overlap": None if source is None else _rate(int(np.count_nonzero(vocabulary.overlap(source, tokenizer) >= 0)), size),
+    }
+
+
+def _rate(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

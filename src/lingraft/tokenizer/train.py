@@ -8,15 +8,18 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from lingraft.errors import TokenizerError
+from lingraft.errors import LingraftWarning, TokenizerError
 from lingraft.tokenizer import vocabulary
 from lingraft.tokenizer.settings import TokenizerSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig  # imports torch
 
 Algorithm = Literal["wordpiece", "unigram", "bpe"]
 NAMES = [name for names in vocabulary.ROLES.values() for name in names]
@@ -47,7 +50,7 @@ def train(lines: Iterable[str], settings: TokenizerSettings, source: PreTrainedT
     tokenizer.add_special_tokens(list(specials.values()))
     tokenizer.post_processor = _template(tokenizer, source)
     if (size := tokenizer.get_vocab_size()) < settings.size:
-        warnings.warn(f"The text yields {size:,} tokens, fewer than the {settings.size:,} asked for.", stacklevel=2)
+        warnings.warn(f"The text yields {size:,} tokens, fewer than the {settings.size:,} asked for.", LingraftWarning, stacklevel=2)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         model_max_length=source.model_max_length,
@@ -142,7 +145,8 @@ def _unigram(lines: Iterator[str], settings: TokenizerSettings, source: PreTrain
     tokenizer.decoder = decoders.Metaspace()
     with _Text(lines, settings.size) as text:
         _check_room(len(specials) + len(text.alphabet(tokenizer.normalizer)) + 1, settings)
-        trainer = trainers.UnigramTrainer(vocab_size=settings.size - len(specials) + 1, unk_token=unknown, special_tokens=[unknown], show_progress=False)
+        size = settings.size - len(specials) + 1  # of the specials, the trainer knows the unknown one
+        trainer = trainers.UnigramTrainer(vocab_size=size, unk_token=unknown, special_tokens=[unknown], show_progress=False)
         trained = _copy(tokenizer)
         trained.train_from_iterator(text, trainer)
     pieces = json.loads(trained.to_str())["model"]["vocab"]
@@ -209,7 +213,7 @@ class _Text:
 
     def __init__(self, lines: Iterable[str], size: int) -> None:
         counts = np.zeros(sys.maxunicode + 1, dtype=np.int64)
-        self.file = tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n")
+        self.file = tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n")  # noqa: SIM115
         lines = iter(lines)
         while block := list(itertools.islice(lines, 10_000)):
             text = "".join(" ".join(line.splitlines()) + "\n" for line in block)
@@ -242,17 +246,32 @@ def read(path: str | Path) -> PreTrainedTokenizerBase:
 
     Raises TokenizerError where transformers cannot make a tokenizer of it.
     """
+    from transformers import AutoTokenizer  # imports torch
+
     try:
         if not Path(path).is_file():
             return AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
         if Path(path).suffix == ".json":
             return _with_roles(PreTrainedTokenizerFast(tokenizer_file=str(path)))
-        return _with_roles(PreTrainedTokenizerFast(**PreTrainedTokenizerFast.convert_to_native_format(vocab_file=str(path))))
+        return _with_roles(_sentencepiece(Path(path)))
     except Exception as error:  # transformers, tokenizers and the hub each raise their own, down to plain Exception
         raise TokenizerError(
             f"No tokenizer could be read from {str(path)!r}: {error}\n"
             "Give a folder with tokenizer files, a hub id, a tokenizer.json or a SentencePiece .model."
         ) from error
+
+
+def _sentencepiece(path: Path) -> PreTrainedTokenizerBase:
+    """A bare SentencePiece model. transformers converts its pieces, but forgets the space that it puts before a text."""
+    import sentencepiece  # transformers needs it for the conversion too
+
+    tokenizer = PreTrainedTokenizerFast(**PreTrainedTokenizerFast.convert_to_native_format(vocab_file=str(path)))
+    first = sentencepiece.SentencePieceProcessor(model_file=str(path)).encode("a", out_type=str)[0]
+    if first.startswith(vocabulary.WORD):
+        fast = tokenizer._tokenizer
+        fast.pre_tokenizer = pre_tokenizers.Metaspace()
+        fast.decoder = decoders.Sequence([fast.decoder, decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    return tokenizer
 
 
 def _with_roles(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
@@ -275,17 +294,19 @@ def save(tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
         path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def check_family(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> None:
+def check_family(tokenizer: PreTrainedTokenizerBase, config: "PreTrainedConfig") -> None:
     """Raise TokenizerError where transformers would load this tokenizer as another one beside a model with this configuration.
 
     It keeps a list of families whose tokenizers it always rebuilds as their own class (Qwen 2 is one: only byte-level BPE, cut in its way).
     """
+    from transformers import AutoTokenizer
+
     with tempfile.TemporaryDirectory() as folder:
         config.save_pretrained(folder)
         save(tokenizer, folder)
         try:
             loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            same = vocabulary.backend(loaded) == vocabulary.backend(tokenizer) and loaded.get_vocab() == tokenizer.get_vocab()
+            same = _essence(loaded) == _essence(tokenizer)
         except Exception:  # the foreign class may choke on the vocabulary in its own way
             same = False
     if not same:
@@ -293,3 +314,10 @@ def check_family(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -
             f"transformers rebuilds every tokenizer beside a {config.model_type!r} model as that family's own class, and this one does not "
             "survive it. Use algorithm bpe, cased."
         )
+
+
+def _essence(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """What decides a tokenizer's ids, with one spelling for what is not set."""
+    definition: dict[str, Any] = json.loads(tokenizer._tokenizer.to_str()) | {"truncation": None, "padding": None}
+    definition["model"] = {key: value for key, value in definition["model"].items() if value}
+    return definition

@@ -22,9 +22,15 @@ ROLES = {
     "unknown": ("unk_token",),
 }
 _PLACEHOLDER = re.compile(r"[\[<]\|?(unused|extra_id|reserved|special|dummy)[\w ]*\|?[\]>]|madeupword\d+", re.IGNORECASE)
-codecs.register_error(
-    "lingraft-bytes", lambda error: ("".join(f"<0x{byte:02X}>" for byte in error.object[error.start : error.end]), error.end)
-)
+
+
+def _name_bytes(error: UnicodeError) -> tuple[str, int]:
+    """What decoding puts for bytes that are no character."""
+    assert isinstance(error, UnicodeDecodeError)
+    return "".join(f"<0x{byte:02X}>" for byte in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error("lingraft-bytes", _name_bytes)
 
 
 def _byte_of() -> dict[str, int]:
@@ -104,13 +110,17 @@ def _from_marks(token: str, prefix: str, suffix: str) -> str:
 
 
 def roles(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
-    """The id of each role the tokenizer has: begin (cls, else bos), end (sep, else eos), mask, pad, unknown. One id may hold several."""
+    """The id of each role the tokenizer has: begin (cls or bos), end (sep or eos), mask, pad, unknown. One id may hold several.
+
+    Of two candidates, the one that the template puts around a text holds the role (XLM has a cls that it does not use), else the first.
+    """
+    before, after = blocks(tokenizer)
+    framing = {"begin": before, "end": after}
     found = {}
     for role, names in ROLES.items():
-        ids = [getattr(tokenizer, f"{name}_id") for name in names]
-        held = [number for number in ids if number is not None]
+        held = [number for name in names if (number := getattr(tokenizer, f"{name}_id")) is not None]
         if held:
-            found[role] = int(held[0])
+            found[role] = int(next((number for number in held if number in framing.get(role, ())), held[0]))
     return found
 
 
@@ -154,10 +164,8 @@ def overlap(source: PreTrainedTokenizerBase, target: PreTrainedTokenizerBase) ->
             loose.setdefault(key, number)
     lower = lowers_case(source)
     skipped = special_ids(target).union(_idle(target))
-    return np.array(
-        [-1 if i in skipped or not text else _match(text.lower() if lower else text, exact, loose) for i, text in enumerate(spelling(target))],
-        dtype=np.int64,
-    )
+    wanted = [text.lower() if lower else text for text in spelling(target)]
+    return np.array([-1 if i in skipped or not text else _match(text, exact, loose) for i, text in enumerate(wanted)], dtype=np.int64)
 
 
 def _match(text: str, exact: dict[str, int], loose: dict[str, int]) -> int:

@@ -27,6 +27,7 @@ from lingraft.train.fast import fast_dropout
 from lingraft.train.objectives import OBJECTIVES, Example, Vocabulary
 from lingraft.train.optimise import build_optimizer, learning_rate
 from lingraft.train.settings import PhaseSettings
+from lingraft.train.tracking import check_tracker, numbers, tracked
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +58,37 @@ class Options:
     evaluate: Callable[[Any], float] | None = None
     track: str | None = None
 
+    def __post_init__(self) -> None:
+        """Raise MissingExtra at once where the tracker is not there."""
+        if self.track:
+            check_tracker(self.track)
+
 
 @dataclass(slots=True)
 class Speed:
-    """Tokens and seconds of the steps after the first `warm_up`, without evaluations and checkpoints."""
+    """Tokens and seconds of the steps after the first `warm_up`, and of all, without evaluations and checkpoints."""
 
     warm_up: int = 5
     tokens: int = 0
     seconds: float = 0.0
     steps: int = 0
+    all_tokens: int = 0
+    all_seconds: float = 0.0
 
     def add(self, tokens: int, seconds: float) -> None:
         """Count a step."""
         self.steps += 1
+        self.all_tokens += tokens
+        self.all_seconds += seconds
         if self.steps > self.warm_up:
             self.tokens += tokens
             self.seconds += seconds
 
     @property
     def tokens_per_second(self) -> float:
-        """0.0 where too few steps ran to tell."""
-        return self.tokens / self.seconds if self.seconds else 0.0
+        """After the warm-up, or of all steps where there are no more; 0.0 without any."""
+        tokens, seconds = (self.tokens, self.seconds) if self.seconds else (self.all_tokens, self.all_seconds)
+        return tokens / seconds if seconds else 0.0
 
 
 @dataclass(slots=True)
@@ -147,17 +158,19 @@ def train(
 
     Raises Interrupted after SIGINT or SIGTERM (a checkpoint is written first), TrainingError where the loss is not a number.
     """
-    accelerator = Accelerator()
+    accelerator = Accelerator(log_with=options.track, project_dir=str(folder / "tracking"))
     if settings.batch % (accelerator.num_processes * settings.accumulation):
         raise RecipeError(
             f"batch = {settings.batch} cannot be split into {accelerator.num_processes} processes x {settings.accumulation} accumulation steps."
         )
     keep_memory()
     phase = Phase(name, model, settings, data, total, seed, folder, options, accelerator, speed=Speed(options.warm_up))
-    start = _resume(phase)
-    if start >= total > 0:
+    found = _resume(phase)
+    if found and found.step >= total:
+        phase.predictor.remove()
         return phase.speed
-    with _modes(phase), stop_signals() as caught:
+    start = found.step if found else 0
+    with _modes(phase), tracked(accelerator, name, settings.model_dump()), stop_signals() as caught:
         for step in range(start, total):
             _step(phase, step)
             _after_step(phase, step + 1, bool(caught))
@@ -167,7 +180,7 @@ def train(
     return phase.speed
 
 
-def _resume(phase: Phase) -> int:
+def _resume(phase: Phase) -> checkpoint.Checkpoint | None:
     phase.predictor = Predictor(phase.model)
     phase.model.to(phase.accelerator.device)
     found = checkpoint.latest(phase.folder) if phase.folder.exists() else None
@@ -175,11 +188,11 @@ def _resume(phase: Phase) -> int:
     phase.options.resumed(-1 if found is None else found.step)
     if found is None:
         _evaluate(phase, 0)
-        return 0
+        return None
     checkpoint.restore_weights(phase.model, found)
     if found.step < phase.total:
         checkpoint.restore_optimizer(phase.model, phase.optimizer, found)
-    return found.step
+    return found
 
 
 @contextlib.contextmanager
@@ -218,15 +231,15 @@ def _set_dropout(model: Any, rate: float) -> None:
                 setattr(module, name, rate)
 
 
-def _segments(phase: Phase) -> dict[int, list[str]]:
+def segments(settings: PhaseSettings, total: int) -> dict[int, list[str]]:
     """First step -> parts that train from it on."""
-    return {0: phase.settings.train, **{round(switch.at * phase.total): switch.train for switch in phase.settings.switch}}
+    return {0: settings.train, **{round(switch.at * total): switch.train for switch in settings.switch}}
 
 
 def _enter_segment(phase: Phase, step: int) -> None:
     """Let the parts of the segment that holds `step` train."""
-    segments = _segments(phase)
-    parts = segments[max(first for first in segments if first <= step)]
+    found = segments(phase.settings, phase.total)
+    parts = found[max(first for first in found if first <= step)]
     partial = set_trainable(phase.model, parts)
     phase.frozen = FrozenRows(phase.model, partial, phase.data.vocabulary.specials.tolist()) if partial else None
     phase.wrapped = phase.accelerator.prepare(phase.predictor)
@@ -235,7 +248,7 @@ def _enter_segment(phase: Phase, step: int) -> None:
 def _step(phase: Phase, step: int) -> None:
     settings, accelerator = phase.settings, phase.accelerator
     began = time.perf_counter()
-    if phase.wrapped is None or step in _segments(phase):
+    if phase.wrapped is None or step in segments(phase.settings, phase.total):
         _enter_segment(phase, step)
     example = _example(phase, step)
     torch.manual_seed(int(np.random.SeedSequence([phase.seed, step, accelerator.process_index]).generate_state(1, np.uint64)[0] >> 1))
@@ -243,7 +256,8 @@ def _step(phase: Phase, step: int) -> None:
     if phase.frozen:
         phase.frozen.mask_gradients()
     if settings.clip:
-        accelerator.clip_grad_norm_([p for p in phase.model.parameters() if p.grad is not None], settings.clip)
+        norm = accelerator.clip_grad_norm_([p for p in phase.model.parameters() if p.grad is not None], settings.clip)
+        loss = loss + 0 * norm  # gradients that are no numbers show in the loss before their step is kept
     rate = learning_rate(settings, step, phase.total)
     for group in phase.optimizer.param_groups:
         group["lr"] = rate
@@ -317,7 +331,7 @@ def _log(phase: Phase, done: int) -> None:
         )
     tokens = done * phase.settings.batch * phase.settings.length
     rate = learning_rate(phase.settings, done - 1, phase.total)
-    phase.options.record({"phase": phase.name, "step": done, "tokens": tokens, "loss": loss, "learning_rate": rate, "seconds": phase.speed.seconds})
+    _record(phase, {"step": done, "tokens": tokens, "loss": loss, "learning_rate": rate, "seconds": phase.speed.all_seconds})
     phase.options.progress(phase.name, done, phase.total, loss)
     phase.loss_sum, phase.loss_steps = 0.0, 0
 
@@ -330,4 +344,9 @@ def _evaluate(phase: Phase, done: int) -> None:
     held_out = phase.options.evaluate(phase.model)
     phase.model.train(training)
     tokens = done * phase.settings.batch * phase.settings.length
-    phase.options.record({"phase": phase.name, "step": done, "tokens": tokens, "held_out_loss": held_out})
+    _record(phase, {"step": done, "tokens": tokens, "held_out_loss": held_out})
+
+
+def _record(phase: Phase, line: dict[str, Any]) -> None:
+    phase.options.record({"phase": phase.name, **line})
+    phase.accelerator.log(numbers(line), step=line["step"])

@@ -1,0 +1,103 @@
+"""What a transfer would do, without doing it: the stages before training in a folder that is thrown away, and a few steps to tell the time."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from lingraft import stages
+from lingraft.embeddings import NewRows
+from lingraft.model.load import Source
+from lingraft.model.parts import parameters_of, set_trainable
+from lingraft.model.surgery import graft
+from lingraft.recipe import load_recipe
+from lingraft.run import Run
+from lingraft.speed import pace, steps_within
+from lingraft.stages import Request
+from lingraft.tokenizer.vocabulary import roles
+from lingraft.train.loop import Data, segments
+from lingraft.train.settings import PhaseSettings
+
+
+def plan(
+    model: str,
+    *,
+    to: str,
+    text: str | Sequence[str],
+    recipe: str = "copy",
+    changes: Sequence[str] = (),
+    source_text: str | Sequence[str] = (),
+    seed: int = 0,
+    minutes: float | None = None,
+    **aids: Any,
+) -> str:
+    """The plan of `lingraft.transfer` with the same arguments, as text. Leaves nothing behind; raises what it raises."""
+    texts, source_texts = ([places] if isinstance(places, str) else list(places) for places in (text, source_text))
+    with tempfile.TemporaryDirectory() as folder:
+        request = Request(model, to, texts, source_texts, load_recipe(recipe, changes), Path(folder) / "run", seed, minutes)
+        with stages.opened(request, None) as run:
+            stages.leave_aside(request, **aids)
+            return "\n".join(_lines(request, run))
+
+
+def _lines(request: Request, run: Run) -> Iterator[str]:
+    source = stages.load(request, run)
+    corpus, source_corpus = stages.survey(request, run)
+    tokenizer = stages.tokenizer(request, run, source, corpus)
+    shards = stages.tokens(request, run, corpus, tokenizer)
+    rows = stages.rows(request, run, source, tokenizer, shards, source_corpus)
+    graft(source.model, rows, roles(tokenizer), seed=request.seed)
+    stages.held_out(request, run, corpus, tokenizer)
+    yield f"{request.model} to {request.to} by the recipe {request.recipe.name!r}: {request.recipe.title}"
+    yield f"text        {corpus.survey.bytes:,} bytes in {corpus.survey.documents:,} documents; 1 part in {corpus.held_out_every} is held out"
+    yield f"tokens      {shards.info.num_tokens:,} to train on"
+    yield _rows_line(rows)
+    yield _parameters_line(source)
+    for name, settings in request.recipe.phases.items():
+        data = Data(stages.blocks(shards, tokenizer, settings.length), stages.masking(source, tokenizer))
+        yield from _phase_lines(request, source.model, name, settings, data)
+
+
+def _rows_line(rows: NewRows) -> str:
+    return f"rows        {rows.num_new:,}: " + ", ".join(f"{number:,} {origin}" for origin, number in rows.counts().items())
+
+
+def _parameters_line(source: Source) -> str:
+    sizes = {part: _size(parameters_of(source.model, part)) for part in ("all", "embeddings", "body", "head")}
+    added = " (the head is new)" if source.added_head else ""
+    return f"parameters  {sizes.pop('all'):,}: " + ", ".join(f"{part} {size:,}" for part, size in sizes.items()) + added
+
+
+def _phase_lines(request: Request, model: Any, name: str, settings: PhaseSettings, data: Data) -> Iterator[str]:
+    """What one phase trains, for how long, at what cost: measured with the real batch."""
+    measured = pace(model, settings, data)
+    share = None if request.minutes is None else request.minutes / len(request.recipe.phases)
+    steps = stages.planned_steps(settings, data) if share is None else steps_within(measured, share)
+    passes = steps * settings.batch / len(data.blocks)
+    yield f"phase {name}"
+    for first, parts in segments(settings, steps).items():
+        set_trainable(model, parts)
+        trained = _size({key: parameter for key, parameter in model.named_parameters() if parameter.requires_grad})
+        yield f"  trains    {', '.join(parts)}: {trained:,} parameters" + (f", from step {first:,} on" if first else "")
+    model.requires_grad_(True)
+    yield f"  steps     {steps:,} of {settings.batch} blocks of {settings.length} tokens; {len(data.blocks):,} blocks, so {passes:.1f} passes"
+    yield f"  tokens    {steps * settings.batch * settings.length:,}"
+    # float32: weights of all, and for what trains its gradient and the optimiser's two moments
+    held = 4 * _size(dict(model.named_parameters())) + 12 * _most_trained(model, settings, steps)
+    yield f"  memory    {held / 1e6:,.0f} MB of weights, gradients and moments; with activations {measured.memory / 1e6:,.0f} MB at most, measured"
+    yield f"  time      {_duration(steps * measured.seconds)}, at {measured.seconds:.3g} s a step, measured"
+
+
+def _most_trained(model: Any, settings: PhaseSettings, steps: int) -> int:
+    chosen = [set().union(*(parameters_of(model, part) for part in parts)) for parts in segments(settings, steps).values()]
+    named = dict(model.named_parameters())
+    return max(_size({name: named[name] for name in names}) for names in chosen)
+
+
+def _size(parameters: dict[str, Any]) -> int:
+    return sum(parameter.numel() for parameter in parameters.values())
+
+
+def _duration(seconds: float) -> str:
+    minutes, hours = seconds / 60, seconds / 3600
+    return f"{hours:.1f} hours" if hours >= 1 else f"{minutes:.0f} minutes" if minutes >= 2 else f"{seconds:.0f} seconds"

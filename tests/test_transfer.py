@@ -1,0 +1,479 @@
+"""The whole job on pico models: every recipe and family, interruptions of every kind, reuse, refusals."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from conftest import FAMILIES, World
+from safetensors.numpy import load_file
+
+import lingraft
+from lingraft.errors import LingraftWarning, ModelError, RunError, TextError, TrainingError
+from lingraft.files import digest
+from lingraft.model.load import AUTO
+from lingraft.recipe import shipped
+from lingraft.run import Run
+from lingraft.tokenizer import vocabulary
+from lingraft.train.loop import Options
+
+Pico = Callable[[str], Path]
+SMALL = ["tokenizer.size=300", "batch=4", "length=32", "evaluation.max_characters=2000", "precision=float32"]
+DECODERS = ("gpt2", "llama", "qwen2", "gemma2")
+
+
+class Stopped(Exception):  # noqa: N818
+    """Stands for whatever may end a process."""
+
+
+def stopping(phase: str, step: int, **options: Any) -> Options:
+    """Checkpoints every 5 steps, and an exception at a step of a phase."""
+
+    def progress(name: str, done: int, total: int, loss: float) -> None:
+        if (name, done) == (phase, step):
+            raise Stopped
+
+    return Options(checkpoint_steps=5, log_steps=1, progress=progress, **options)
+
+
+def go(model: Path | str, world: World, out: Path, *changes: str, steps: int = 3, **options: Any) -> Run:
+    asked: dict[str, Any] = {"to": "de", "text": str(world.cipher), "changes": [*SMALL, f"steps={steps}", *changes]} | options
+    return lingraft.transfer(str(model), out=out, **asked)
+
+
+def results(run: Path) -> dict[str, str]:
+    """Digests of what must be the same bytes: weights, tokenizer, rows, held-out text, scores."""
+    files = [file for place in ("model", "tokenizer", "tokens", "held-out") for file in sorted((run / place).rglob("*")) if file.is_file()]
+    found = {str(file.relative_to(run)): digest(file) for file in [*files, run / "rows.safetensors", run / "scores.jsonl"]}
+    return {name: value for name, value in found.items() if not name.endswith("README.md")}
+
+
+def times(run: Path) -> dict[str, int]:
+    return {str(file.relative_to(run)): file.stat().st_mtime_ns for file in run.rglob("*") if file.is_file() and file.name != ".lock"}
+
+
+@pytest.fixture(scope="module")
+def finished(pico: Pico, world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, to be copied."""
+    return go(pico("bert"), world, tmp_path_factory.mktemp("finished") / "run").path
+
+
+@pytest.fixture
+def copy(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("recipe", shipped())
+def test_every_recipe_interrupted_and_resumed_gives_the_same_bytes(recipe: str, pico: Pico, world: World, tmp_path: Path):
+    asked = {"steps": 20, "recipe": recipe, "source_text": str(world.plain)}
+    whole = go(pico("bert"), world, tmp_path / "whole", **asked)
+    phase = list(lingraft.load_recipe(recipe).phases)[0]
+    with pytest.raises(Stopped):
+        go(pico("bert"), world, tmp_path / "cut", options=stopping(phase, 13), **asked)
+    assert not (tmp_path / "cut" / "model").exists()
+    again = go(pico("bert"), world, tmp_path / "cut", **asked)
+    assert results(whole.path) == results(again.path)
+    assert set(whole.scores) == {"bits_per_byte", "bits_per_word", "loss", "mrr"} and np.isfinite(list(whole.scores.values())).all()
+    assert sum(whole.origin.values()) == whole.load()[0].config.vocab_size
+    steps = [line["step"] for line in again.lines("metrics.jsonl") if "loss" in line]
+    assert steps == sorted(set(steps)) and steps[-1] == 20, "what was redone is not recorded twice"
+
+
+@pytest.mark.parametrize("stage", ["encode_to_shards", "_save_rows", "measure", "model_card", "write_report"])
+def test_an_interruption_in_any_stage_is_made_up_for(
+    stage: str, finished: Path, pico: Pico, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def stop(*arguments: Any, **options: Any) -> None:
+        raise Stopped
+
+    with monkeypatch.context() as patched, pytest.raises(Stopped):
+        patched.setattr(f"lingraft.stages.{stage}", stop)
+        go(pico("bert"), world, tmp_path / "run")
+    assert results(go(pico("bert"), world, tmp_path / "run").path) == results(finished)
+
+
+def test_a_second_run_rewrites_nothing(copy: Path, finished: Path, pico: Pico, world: World):
+    before = times(copy)
+    run = go(pico("bert"), world, copy)
+    assert times(copy) == before
+    assert run.scores == Run(finished).scores
+
+
+def test_another_folder_and_another_time_give_the_same_bytes(finished: Path, pico: Pico, world: World, tmp_path: Path):
+    assert results(go(pico("bert"), world, tmp_path / "other").path) == results(finished)
+    other = go(pico("bert"), world, tmp_path / "seed", seed=1)
+    assert results(other.path)["model/model.safetensors"] != results(finished)["model/model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "said"),
+    [
+        (["learning_rate=0.5"], {}, "phase.train.*learning_rate: was 0.0003, now 0.5.*--restart-from phase.train"),
+        (["batch=8"], {}, "batch: was 4, now 8"),
+        (["tokenizer.size=200"], {}, "size: was 300, now 200.*--restart-from tokenizer"),
+        (["rows.method=random"], {}, "method: was 'copy', now 'random'"),
+        (["evaluation.seed=1"], {}, "seed: was 12345, now 1"),
+        (["text.normalisation=none"], {}, "normalisation: was 'NFC', now 'none'"),
+        ([], {"steps": 4}, "steps: was 3, now 4"),
+        ([], {"seed": 5}, "seed: was 0, now 5"),
+        ([], {"recipe": "scratch"}, "weights: was 'pretrained', now 'random'"),
+        ([], {"to": "nl"}, "language: was 'de', now 'nl'"),
+    ],
+)
+def test_a_changed_setting_stops_with_the_difference_and_touches_nothing(
+    changes: list[str], options: dict[str, Any], said: str, copy: Path, pico: Pico, world: World
+):
+    before = times(copy)
+    with pytest.raises(RunError, match=said):
+        go(pico("bert"), world, copy, *changes, **options)
+    assert times(copy) == before
+
+
+def test_changed_text_model_and_tokenizer_stop_with_the_difference(copy: Path, pico: Pico, world: World, tmp_path: Path):
+    before = times(copy)
+    (tmp_path / "more.txt").write_text(world.cipher.read_text() + "\nund noch eine zeile .\n")
+    with pytest.raises(RunError, match="'text': de text: was"):
+        go(pico("bert"), world, copy, text=str(tmp_path / "more.txt"))
+    with pytest.raises(RunError, match="'source': .*weights: was"):
+        go(pico("electra"), world, copy)
+    with pytest.raises(RunError, match="'tokenizer': read: was None"):
+        go(pico("bert"), world, copy, f"tokenizer.read={str(pico('bert'))!r}")
+    assert times(copy) == before
+
+
+def test_another_phase_on_an_old_folder_stops_too(copy: Path, pico: Pico, world: World, tmp_path: Path):
+    (tmp_path / "longer.toml").write_text('extends = "copy"\n[phases.more]\nbatch = 4\n')
+    with pytest.raises(RunError, match=r"'evaluation': phases: was \['train'\], now \['train', 'more'\]"):
+        go(pico("bert"), world, copy, recipe=str(tmp_path / "longer.toml"))
+    run = go(pico("bert"), world, copy, recipe=str(tmp_path / "longer.toml"), restart_from="phase.more")
+    assert {line["phase"] for line in run.lines("metrics.jsonl")} == {"train", "more"}
+
+
+def test_restarting_takes_the_new_setting_and_keeps_what_is_before_it(copy: Path, pico: Pico, world: World, tmp_path: Path):
+    before = times(copy)
+    again = go(pico("bert"), world, copy, "learning_rate=0.01", restart_from="phase.train")
+    kept = [name for name in before if name.startswith(("tokenizer", "tokens", "rows", "held-out"))]
+    assert {name: times(copy)[name] for name in kept} == {name: before[name] for name in kept}
+    fresh = go(pico("bert"), world, tmp_path / "fresh", "learning_rate=0.01")
+    assert results(again.path) == results(fresh.path)
+    assert results(go(pico("bert"), world, copy, "learning_rate=0.01", restart_from="source").path) == results(fresh.path)
+
+
+def test_restarting_with_a_change_before_it_is_refused_and_removes_nothing(copy: Path, pico: Pico, world: World):
+    before = times(copy)
+    with pytest.raises(RunError, match="size: was 300, now 200"):
+        go(pico("bert"), world, copy, "tokenizer.size=200", restart_from="phase.train")
+    with pytest.raises(RunError, match="no stage 'phase.trian'"):
+        go(pico("bert"), world, copy, restart_from="phase.trian")
+    assert times(copy) == before
+
+
+def test_two_runs_on_one_folder_are_refused(pico: Pico, world: World, tmp_path: Path):
+    refused = []
+
+    def progress(*arguments: Any) -> None:
+        with pytest.raises(RunError, match="in use by another lingraft"):
+            go(pico("bert"), world, tmp_path / "run")
+        refused.append(True)
+
+    run = go(pico("bert"), world, tmp_path / "run", steps=1, options=Options(progress=progress))
+    assert refused == [True] and run.is_complete("model")
+
+
+def test_no_steps_leave_the_initialised_model(pico: Pico, world: World, tmp_path: Path):
+    run = go(pico("bert"), world, tmp_path / "run", steps=0)
+    scores = {model: {line["name"]: line["value"] for line in run.lines("scores.jsonl") if line["model"] == model} for model in ("initial", "final")}
+    assert scores["initial"] == scores["final"] == run.scores
+    source = AUTO["mlm"].from_pretrained(pico("bert"))
+    model, _ = run.load()
+    assert all(torch.equal(p, q) for p, q in zip(model.bert.encoder.parameters(), source.bert.encoder.parameters(), strict=True))
+    before = times(run.path)
+    go(pico("bert"), world, tmp_path / "run", steps=0)
+    assert times(run.path) == before
+
+
+def rows_of(run: Run) -> tuple[Any, Any, np.ndarray, np.ndarray]:
+    """Source and target tokenizers, and the mix as (new id, old id) of the copies."""
+    source, target = (transformers.AutoTokenizer.from_pretrained(run.path / "tokenizer" / name) for name in ("source", "de"))
+    rows = load_file(run.path / "rows.safetensors")
+    new = np.repeat(np.arange(len(rows["origin"])), np.diff(rows["mix.indptr"]))
+    assert (rows["mix.values"] == 1).all()
+    return source, target, new, rows["mix.indices"]
+
+
+def frequencies(tokenizer: Any, text: str) -> dict[str, int]:
+    ids = [i for line in text.splitlines() if line for i in tokenizer(line, add_special_tokens=False)["input_ids"]]
+    return {tokenizer.convert_ids_to_tokens(int(i)): int(n) for i, n in zip(*np.unique(ids, return_counts=True), strict=True)}
+
+
+def test_rank_rows_of_a_cipher_are_its_plain_tokens(pico: Pico, world: World, tmp_path: Path):
+    """A word-level vocabulary over both, frequencies over the same text: the i-th cipher word is the i-th plain word's cipher."""
+    target = transformers.AutoTokenizer.from_pretrained(pico("bert"))
+    definition = json.loads(target._tokenizer.to_str())
+    moved = {World.encipher(token) if token.islower() else token: number for token, number in definition["model"]["vocab"].items()}
+    definition["model"]["vocab"] = moved
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=type(target._tokenizer).from_str(json.dumps(definition)), **{k: v for k, v in target.special_tokens_map.items() if isinstance(v, str)})
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    changes = [f"tokenizer.read={str(tmp_path / 'tokenizer')!r}", "rows.method=rank"]
+    run = go(pico("bert"), world, tmp_path / "run", *changes, steps=0, source_text=str(world.plain))
+    source, target, new, old = rows_of(run)
+    counts = frequencies(source, world.plain.read_text())
+    pairs = {source.convert_ids_to_tokens(int(o)): target.convert_ids_to_tokens(int(n)) for n, o in zip(new, old, strict=True)}
+    ranked = sorted(counts, key=counts.__getitem__, reverse=True)
+    alone = [token for token in ranked[:40] if list(counts.values()).count(counts[token]) == 1 and token.islower()]
+    assert len(alone) > 15
+    right = [pairs.get(token) == World.encipher(token) for token in alone]
+    assert np.mean(right) > 0.9, "the target's counts lack the held-out part, so that near ties may swap"
+
+
+def test_copied_rows_are_of_the_same_strings(pico: Pico, world: World, finished: Path):
+    source, target, new, old = rows_of(Run(finished))
+    spelled, own = vocabulary.spelling(source), vocabulary.spelling(target)
+    assert len(new) > 20 and all(spelled[o] == own[n] for n, o in zip(new, old, strict=True))
+    model = AUTO["mlm"].from_pretrained(pico("bert"))
+    assert Run(finished).origin["copied"] == len(new)
+    assert model.get_input_embeddings().weight.shape[0] > old.max()
+
+
+def test_a_transfer_beats_scratch(pico: Pico, world: World, tmp_path: Path):
+    """A source that knows the plain text: with rank rows its body is worth something for the cipher."""
+    plain = lingraft.transfer(
+        str(pico("bert")), to="en", text=str(world.plain), out=tmp_path / "source", recipe="rank-source-vocabulary",
+        changes=[*SMALL, "batch=32", "steps=60", "learning_rate=5e-3"],
+    )  # fmt: skip
+    asked = {"steps": 15, "source_text": str(world.plain)}
+    found = {
+        recipe: go(plain.path / "model", world, tmp_path / recipe, "batch=8", "learning_rate=1e-3", "tokenizer.size=400", recipe=recipe, **asked)
+        for recipe in ("rank", "scratch")
+    }
+    assert found["rank"].scores["loss"] < found["scratch"].scores["loss"] - 0.2
+    assert found["rank"].scores["bits_per_byte"] < found["scratch"].scores["bits_per_byte"]
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_every_family_ends_as_a_plain_folder(family: str, pico: Pico, world: World, tmp_path: Path):
+    held: dict[str, torch.Tensor] = {}
+    size = 300 if FAMILIES[family][0] != "bpe" else 320
+
+    def watch(model: Any) -> float:
+        held["logits"] = model(input_ids=torch.arange(20)[None]).logits.detach()
+        return 0.0
+
+    run = go(pico(family), world, tmp_path / "run", f"tokenizer.size={size}", steps=2)
+    kind = "clm" if family in DECODERS else "mlm"
+    assert run.facts["kind"] == kind
+    model, tokenizer = run.load()
+    assert len(tokenizer) <= size == model.config.vocab_size or len(tokenizer) == model.config.vocab_size
+    read = transformers.AutoTokenizer.from_pretrained(run.path / "tokenizer" / "de")
+    line = world.cipher.read_text().splitlines()[0]
+    assert tokenizer(line)["input_ids"] == read(line)["input_ids"]
+    stock = AUTO[kind].from_pretrained(run.path / "model")
+    last = load_file(max((run.path / "phases" / "train").glob("checkpoint-*")) / "model.safetensors")
+    state = dict(stock.named_parameters())
+    assert all(np.array_equal(state[name].detach().numpy(), value) for name, value in last.items() if name in state), "what was trained is what was saved"
+    ids = torch.tensor([tokenizer(line)["input_ids"][:30]])
+    with torch.no_grad():
+        logits = stock.eval()(input_ids=ids).logits
+        assert torch.equal(model.eval()(input_ids=ids).logits, logits)
+    assert logits.shape[-1] == model.config.vocab_size
+    assert {"Loading", "Writing"}.isdisjoint(run.facts.get("warnings", []))
+
+
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_logits_after_reload_are_those_before(family: str, pico: Pico, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from lingraft import stages
+
+    ids, before = torch.arange(20)[None], []
+    export = stages.export
+
+    def looking(request: Any, run: Any, source: Any, made: Any) -> None:
+        with torch.no_grad():
+            before.append(source.model.eval()(input_ids=ids).logits)
+        export(request, run, source, made)
+
+    monkeypatch.setattr(stages, "export", looking)
+    model, _ = go(pico(family), world, tmp_path / "run").load()
+    with torch.no_grad():
+        assert torch.equal(model(input_ids=ids).logits, before[0])
+
+
+@pytest.mark.parametrize("size", [150, 600])
+@pytest.mark.parametrize("family", ["bert", "llama", "gpt2"])
+def test_narrower_and_wider_vocabularies(family: str, size: int, pico: Pico, world: World, tmp_path: Path):
+    size = max(size, 270) if family == "gpt2" else size
+    run = go(pico(family), world, tmp_path / "run", f"tokenizer.size={size}", steps=1)
+    model, tokenizer = run.load()
+    assert model.config.vocab_size == len(tokenizer) == model.get_output_embeddings().weight.shape[0]
+    tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    assert tied == (family != "llama")
+
+
+def test_phases_follow_each_other_and_start_where_they_are_told(pico: Pico, world: World, tmp_path: Path):
+    (tmp_path / "phases.toml").write_text("""
+[tokenizer]
+size = 300
+[phases.rows]
+train = ["embeddings"]
+[phases.side]
+train = ["head"]
+[phases.all]
+start_from = "rows"
+switch = [{at = 0.5, train = ["body"]}]
+""")  # fmt: skip
+    asked = {"recipe": str(tmp_path / "phases.toml"), "steps": 4}
+    run = go(pico("bert"), world, tmp_path / "run", **asked)
+    weights = {}
+    for name in ("rows", "side", "all"):
+        (folder,) = sorted((run.path / "phases" / name).glob("checkpoint-*"))[-1:]
+        weights[name] = load_file(folder / "model.safetensors")
+    source = dict(AUTO["mlm"].from_pretrained(pico("bert")).named_parameters())
+    body, head = "bert.encoder.layer.0.attention.self.query.weight", "cls.predictions.transform.dense.weight"
+    assert np.array_equal(weights["rows"][body], source[body].detach()) and np.array_equal(weights["rows"][head], source[head].detach())
+    assert np.array_equal(weights["side"][body], weights["rows"][body]) and not np.array_equal(weights["side"][head], weights["rows"][head])
+    assert not np.array_equal(weights["all"][body], weights["rows"][body])
+    with pytest.raises(Stopped):
+        go(pico("bert"), world, tmp_path / "cut", options=stopping("all", 2), **asked)
+    assert results(go(pico("bert"), world, tmp_path / "cut", **asked).path) == results(run.path)
+    shutil.rmtree(tmp_path / "cut" / "phases" / "rows")
+    (tmp_path / "cut" / "model" / "config.json").unlink()
+    run = go(pico("bert"), world, tmp_path / "cut", restart_from="phase.side", **asked)
+    assert run.is_complete("model")
+
+
+def test_a_lost_phase_that_another_starts_from_is_trained_again(pico: Pico, world: World, copy: Path, finished: Path):
+    shutil.rmtree(copy / "phases" / "train")
+    assert results(go(pico("bert"), world, copy, restart_from="evaluation").path) == results(finished)
+
+
+def test_aids_that_are_not_used_are_accepted_and_named(pico: Pico, world: World, tmp_path: Path):
+    aids = {"parallel": "x.tsv", "lexicon": ["x.tsv"], "vectors": "x.bin", "source_text": str(world.plain)}
+    with pytest.warns(LingraftWarning) as caught:
+        run = go(pico("bert"), world, tmp_path / "run", steps=0, **aids)
+    said = [str(warning.message) for warning in caught]
+    for option in ("--parallel", "--lexicon", "--vectors", "--source-text"):
+        assert any(f"'copy' does not use {option}" in message for message in said)
+        assert any(option in message for message in run.facts["warnings"])
+
+
+def test_a_short_vocabulary_is_a_warning_that_the_run_keeps(pico: Pico, world: World, tmp_path: Path):
+    with pytest.warns(LingraftWarning, match="fewer than the 9,000"):
+        run = go(pico("bert"), world, tmp_path / "run", "tokenizer.size=9000", steps=0)
+    assert any("9,000" in message for message in run.facts["warnings"])
+
+
+def test_minutes_set_the_steps_once(pico: Pico, world: World, tmp_path: Path):
+    run = go(pico("bert"), world, tmp_path / "run", minutes=0.005)
+    kept = run.facts["steps_from_minutes"]
+    assert list(kept) == ["train 0.005"] and list(kept.values())[0] >= 1
+    before = times(run.path)
+    assert go(pico("bert"), world, tmp_path / "run", minutes=0.005).facts["steps_from_minutes"] == kept
+    assert times(run.path) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "said"),
+    [("ein wort .\n", TextError, "held-out|short|--text|more text"), ("", TextError, "empty"), ("\n".join(f"zeile {i} ." for i in range(60)), TextError, "block")],
+)
+def test_text_that_is_too_short_leaves_nothing(text: str, error: type[Exception], said: str, pico: Pico, world: World, tmp_path: Path):
+    (tmp_path / "short.txt").write_text(text)
+    with pytest.raises(error, match=said):
+        go(pico("bert"), world, tmp_path / "deep" / "run", "length=512", "tokenizer.size=60", text=str(tmp_path / "short.txt"))
+    assert [path.name for path in tmp_path.iterdir()] == ["short.txt"]
+
+
+def test_blocks_longer_than_the_models_positions_are_refused(pico: Pico, world: World, tmp_path: Path):
+    with pytest.raises(ModelError, match="64"):
+        go(pico("roberta"), world, tmp_path / "run", "length=80")
+    assert not (tmp_path / "run").exists()
+
+
+def test_mistakes_of_users_leave_a_folder_that_was_there(pico: Pico, world: World, tmp_path: Path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(TextError):
+        go(pico("bert"), world, tmp_path / "out", text="nowhere.txt")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_loss_that_is_no_number_keeps_the_run(pico: Pico, world: World, tmp_path: Path):
+    with pytest.raises(TrainingError):
+        go(pico("bert"), world, tmp_path / "run", "learning_rate=1e30", "phases.0.warmup=0", "phases.0.clip=0")
+    assert (tmp_path / "run" / "tokens").exists()
+    assert results(go(pico("bert"), world, tmp_path / "run", restart_from="phase.train").path)
+
+
+def test_examples_can_be_kept_out(pico: Pico, world: World, tmp_path: Path):
+    run = go(pico("bert"), world, tmp_path / "run", steps=0, examples=False)
+    word = max(world.cipher.read_text().split(), key=len)
+    assert not run.facts["examples"]
+    assert all(word not in (run.path / name).read_text() for name in ("report.html", "model/README.md"))
+
+
+def test_a_headless_encoder_gets_a_head_and_the_card_says_so(pico: Pico, world: World, tmp_path: Path):
+    AUTO["mlm"].from_pretrained(pico("bert")).bert.save_pretrained(tmp_path / "source")
+    transformers.AutoTokenizer.from_pretrained(pico("bert")).save_pretrained(tmp_path / "source")
+    (tmp_path / "source" / "modules.json").write_text("[]")
+    run = go(tmp_path / "source", world, tmp_path / "run")
+    card = (run.path / "model" / "README.md").read_text()
+    assert "head" in card and "sentence encoder" in card
+    assert type(run.load()[0]).__name__ == "BertForMaskedLM"
+
+
+COMMAND = ["--to", "de", "--recipe", "copy", "--checkpoint-steps", "5", *(part for change in SMALL for part in ("--set", change)), "--json"]
+
+
+def command(model: Path, world: World, out: Path, steps: int) -> list[str]:
+    return ["transfer", str(model), "--text", str(world.cipher), "--out", str(out), "--set", f"steps={steps}", *COMMAND]
+
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def test_kill_9_and_the_same_command_give_the_same_bytes(pico: Pico, world: World, tmp_path: Path):
+    torch.set_num_threads(1)
+    arguments = command(pico("bert"), world, tmp_path / "run", 60)
+    process = subprocess.Popen([sys.executable, "-m", "lingraft", *arguments], env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 100
+    while not list((tmp_path / "run" / "phases").glob("train/checkpoint-*")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, process.stderr.read()[-2000:]
+    assert not (tmp_path / "run" / "model").exists()
+    again = go(pico("bert"), world, tmp_path / "run", steps=60)
+    whole = go(pico("bert"), world, tmp_path / "whole", steps=60)
+    assert results(again.path) == results(whole.path)
+
+
+def test_two_processes_with_the_same_global_batch_are_one(pico: Pico, world: World, tmp_path: Path):
+    """With --cpu, accelerate starts one process (several need mpirun); --multi_gpu starts them, and the variable says where they compute."""
+    (tmp_path / "recipe.toml").write_text("""
+extends = "copy"
+[phases.train]
+train = ["embeddings", "head"]
+switch = [{at = 0.5, train = ["all"]}]
+accumulation = 2
+dropout = 0.0
+""")  # fmt: skip
+    launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
+    arguments = command(pico("bert"), world, tmp_path / "two", 4)
+    arguments[arguments.index("copy")] = str(tmp_path / "recipe.toml")
+    environment = {**ENVIRONMENT, "ACCELERATE_USE_CPU": "true"}
+    process = subprocess.run(
+        [sys.executable, "-m", *launch, "--dynamo_backend", "no", "--main_process_port", "0", "-m", "lingraft", *arguments],
+        env=environment, capture_output=True, text=True, check=False, timeout=150,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr[-3000:]
+    one = go(pico("bert"), world, tmp_path / "one", steps=4, recipe=str(tmp_path / "recipe.toml"), options=Options(checkpoint_steps=5))
+    losses = [[line["loss"] for line in run.lines("metrics.jsonl") if "loss" in line] for run in (one, Run(tmp_path / "two"))]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+    (line,) = process.stdout.splitlines()
+    assert json.loads(line)["scores"] == pytest.approx(one.scores, rel=1e-4)
