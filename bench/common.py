@@ -149,6 +149,25 @@ def in_subprocess(script: str, task: Mapping[str, Any], timeout: float | None = 
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
+def make_bert(folder: Path, layers: int, width: int) -> Path:
+    """A BERT with random weights and MiniLM's tokenizer, as a source to transfer from; made once."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM
+
+    from lingraft.demo import source_model
+    from lingraft.files import atomic_folder
+    from lingraft.model.load import load_tokenizer
+
+    if not folder.exists():
+        torch.manual_seed(0)
+        tokenizer = load_tokenizer(source_model())
+        shape = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": width // 64, "intermediate_size": 4 * width}
+        with atomic_folder(folder) as temporary:
+            BertForMaskedLM(BertConfig(vocab_size=len(tokenizer), **shape)).save_pretrained(temporary)
+            tokenizer.save_pretrained(temporary)
+    return folder
+
+
 def write_text(path: Path, megabytes: float, codes: Sequence[str] = ("de",), changed: float = 0.03, seed: int = 0) -> None:
     """Write bundled text in `codes` to `path`, over and over until it is so long (10**6 bytes).
 

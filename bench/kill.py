@@ -1,4 +1,4 @@
-"""Kill -9 at random moments: does the same command, run again, end with the same bytes?"""
+"""Kill -9 at random moments: does the same command, run again, end with the same bytes? A pico BERT, bundled German."""
 
 import argparse
 import os
@@ -11,27 +11,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import Results, parser, working_folder
+from common import Results, make_bert, parser, working_folder
 
 JOB = ["length=32", "batch=8", "tokenizer.size=2000", "evaluation.max_characters=20000"]
 ATTEMPTS = 5  # to kill a run before it ends, at one moment of the plan
-
-
-def make_source(folder: Path) -> Path:
-    """A pico BERT with random weights and MiniLM's tokenizer."""
-    import torch
-    from transformers import BertConfig, BertForMaskedLM
-
-    from lingraft.demo import source_model
-    from lingraft.model.load import load_tokenizer
-
-    if not folder.exists():
-        torch.manual_seed(0)
-        tokenizer = load_tokenizer(source_model())
-        width = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128}
-        BertForMaskedLM(BertConfig(vocab_size=len(tokenizer), **width)).save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-    return folder
 
 
 def command(source: Path, out: Path, steps: int) -> list[str]:
@@ -110,7 +93,7 @@ def measure_all(results: Results, given: argparse.Namespace, folder: Path) -> No
     missing = [number for number in range(given.kills) if not results.here(steps=given.steps, seed=given.seed, kill=number)]
     if not missing:
         return
-    source = make_source(folder / "source")
+    source = make_bert(folder / "source", layers=2, width=64)
     wanted, seconds = reference(source, folder / "whole", given.steps)
     print(f"Uninterrupted: {seconds:.1f} s from the run folder's appearance to the end.", flush=True)
     for number in missing:

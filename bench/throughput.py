@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common import Results, in_subprocess, names, parser, working_folder, write_text
+from common import Results, in_subprocess, make_bert, names, parser, working_folder, write_text
 
 WARM_UP, BATCH, LENGTH, DROPOUT, MASK_RATE = 5, 16, 128, 0.1, 0.15
 OPTIMISER: dict[str, Any] = {
@@ -41,26 +41,24 @@ MODELS = {
 }
 
 
-def prepare(model: Model, folder: Path) -> Path:
+def prepare(name: str, folder: Path) -> Path:
     """A run of no steps: the grafted model, its tokenizer, the text as ids, the held-out text. Both sides start from it."""
     from lingraft.demo import source_model
     from lingraft.model.load import load_tokenizer
     from lingraft.transfer import transfer
 
-    text, source, out = folder / f"{'-'.join(model.codes)}.txt", source_model(), folder / f"run-{model.vocabulary}-{model.shape}"
-    if not text.exists():
+    model = MODELS[name]
+    source = str(make_bert(folder / f"source-{name}", *model.shape)) if model.shape else source_model()
+    if not (text := folder / f"{'-'.join(model.codes)}.txt").exists():
         write_text(text, *_whole(model.codes))
-    if model.shape:
-        from transformers import BertConfig, BertForMaskedLM
-
-        layers, width = model.shape
-        shape = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": width // 64, "intermediate_size": 4 * width}
-        made, tokenizer = folder / f"source-{layers}x{width}", load_tokenizer(source)
-        BertForMaskedLM(BertConfig(vocab_size=len(tokenizer), **shape)).save_pretrained(made)
-        tokenizer.save_pretrained(made)
-        source = str(made)
-    changes = [f"tokenizer.size={model.vocabulary}", "tokenizer.algorithm=wordpiece", "steps=0", f"length={LENGTH}"]
-    run = transfer(source, to="de", text=str(text), out=out, recipe="random", changes=changes)
+    changes = [
+        f"tokenizer.size={model.vocabulary}",
+        "tokenizer.algorithm=wordpiece",
+        "steps=0",
+        f"length={LENGTH}",
+        "evaluation.max_characters=40_000",
+    ]
+    run = transfer(source, to="de", text=str(text), out=folder / name, recipe="random", changes=changes)
     size = load_tokenizer(str(run.path / "model")).vocab_size
     if size != model.vocabulary:
         raise SystemExit(f"The text in {model.codes} yields {size} tokens, not {model.vocabulary}: add a language to MODELS.")
@@ -263,7 +261,7 @@ def measure_training(results: Results, given: argparse.Namespace, folder: Path) 
         missing = [number for number in range(given.rounds) if not results.here(**key, round=number)]
         if not missing:
             continue
-        run = prepare(MODELS[name], folder)
+        run = prepare(name, folder)
         before = results.here(**key)
         probed = before[0]["Trainer_probe"] if before else probe(run)
         for number in missing:
@@ -310,7 +308,7 @@ def profile(name: str, folder: Path, rows: int = 15) -> Iterator[str]:
     from torch.profiler import ProfilerActivity, schedule
     from torch.profiler import profile as profiled
 
-    start = load(prepare(MODELS[name], folder))
+    start = load(prepare(name, folder))
     on_gpu = torch.cuda.is_available()
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
     with profiled(activities=activities, schedule=schedule(wait=WARM_UP - 1, warmup=1, active=3)) as profiler:

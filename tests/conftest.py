@@ -21,7 +21,15 @@ transformers.utils.logging.disable_progress_bar()
 PLAIN = "abcdefghijklmnopqrstuvwxyz"
 CIPHER = "qwertzuiopasdfghjklyxcvbnm"
 BERT = {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]", "unk_token": "[UNK]", "mask_token": "[MASK]"}
-ROBERTA = {"cls_token": "<s>", "bos_token": "<s>", "sep_token": "</s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>", "mask_token": "<mask>"}
+ROBERTA = {
+    "cls_token": "<s>",
+    "bos_token": "<s>",
+    "sep_token": "</s>",
+    "eos_token": "</s>",
+    "pad_token": "<pad>",
+    "unk_token": "<unk>",
+    "mask_token": "<mask>",
+}
 WIDTH = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
 DECODER = {**WIDTH, "num_key_value_heads": 1, "head_dim": 16}
 
@@ -113,7 +121,7 @@ def build(family: str, text: Path, folder: Path) -> Path:
         config.pad_index = tokenizer.pad_token_id
     torch.manual_seed(0)
     model = getattr(transformers, architecture)(config)
-    for name, parameter in model.named_parameters():
+    for parameter in model.parameters():
         if parameter.ndim == 1 and len(parameter) == config.vocab_size:
             torch.nn.init.normal_(parameter)
     model.save_pretrained(folder)

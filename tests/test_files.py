@@ -26,7 +26,7 @@ def test_a_file_appears_whole(tmp_path: Path):
 
 def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path: Path):
     files.write_text(tmp_path / "file", "old")
-    with pytest.raises(KeyError), files.atomic_write(tmp_path / "file") as temporary:
+    with pytest.raises(KeyError), files.atomic_write(tmp_path / "file") as temporary:  # noqa: PT012
         temporary.write_text("half")
         raise KeyError
     assert (tmp_path / "file").read_text() == "old"
@@ -43,7 +43,7 @@ def test_a_folder_replaces_the_old_one_whole(tmp_path: Path):
 def test_an_exception_leaves_the_old_folder_and_nothing_else(tmp_path: Path):
     with files.atomic_folder(tmp_path / "folder") as temporary:
         (temporary / "old").write_text("old")
-    with pytest.raises(KeyError), files.atomic_folder(tmp_path / "folder") as temporary:
+    with pytest.raises(KeyError), files.atomic_folder(tmp_path / "folder") as temporary:  # noqa: PT012
         (temporary / "new").write_text("half")
         raise KeyError
     assert names(tmp_path) == ["folder", "old"]

@@ -33,7 +33,9 @@ def test_the_package_has_the_recipes_of_the_first_release():
 @pytest.mark.parametrize("name", shipped())
 def test_every_recipe_says_what_it_is_and_goes_round(name: str, tmp_path: Path):
     recipe = load_recipe(name)
-    assert recipe.name == name and recipe.title and recipe.phases
+    assert recipe.name == name
+    assert recipe.title
+    assert recipe.phases
     assert load_recipe(write(tmp_path, recipe.to_toml(), name)) == recipe
 
 
@@ -48,8 +50,10 @@ def test_rank_is_exactly_the_papers_settings():
     assert (phase.weight_decay, phase.schedule, phase.warmup, phase.clip) == (0.0, "linear", 0.0, 1.0)
     assert (phase.epochs, phase.steps, phase.batch, phase.length, phase.dropout) == (1.0, None, 128, 128, None)
     kept = load_recipe("rank-source-vocabulary")
-    assert kept.tokenizer.vocabulary == "source" and kept.rows.method == "keep"
-    assert kept.phases == recipe.phases and kept.text == recipe.text
+    assert kept.tokenizer.vocabulary == "source"
+    assert kept.rows.method == "keep"
+    assert kept.phases == recipe.phases
+    assert kept.text == recipe.text
 
 
 def test_extends_changes_what_it_names_and_keeps_the_rest(tmp_path: Path):
@@ -73,7 +77,14 @@ def test_extends_goes_one_level(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("change", "value"),
-    [("steps=20", 20), ("batch=4", 4), ("length=32", 32), ("learning_rate=0.1", 0.1), ("precision=bfloat16", "bfloat16"), ("epochs=2.5", 2.5)],
+    [
+        ("steps=20", 20),
+        ("batch=4", 4),
+        ("length=32", 32),
+        ("learning_rate=0.1", 0.1),
+        ("precision=bfloat16", "bfloat16"),
+        ("epochs=2.5", 2.5),
+    ],
 )
 def test_short_keys_go_to_every_phase(change: str, value: object, tmp_path: Path):
     recipe = load_recipe(write(tmp_path, TWO_PHASES), [change])
@@ -82,11 +93,18 @@ def test_short_keys_go_to_every_phase(change: str, value: object, tmp_path: Path
 
 
 def test_phases_are_set_by_number_and_by_name(tmp_path: Path):
-    changes = ["phases.0.steps=1", "phases.second.steps=2", "phases.1.train=['embeddings', 'head']", "tokenizer.size=500", "text.clean=['script']"]
+    changes = [
+        "phases.0.steps=1",
+        "phases.second.steps=2",
+        "phases.1.train=['embeddings', 'head']",
+        "tokenizer.size=500",
+        "text.clean=['script']",
+    ]
     recipe = load_recipe(write(tmp_path, TWO_PHASES), changes)
     assert [phase.steps for phase in recipe.phases.values()] == [1, 2]
     assert recipe.phases["second"].train == ["embeddings", "head"]
-    assert recipe.tokenizer.size == 500 and recipe.text.clean == ["script"]
+    assert recipe.tokenizer.size == 500
+    assert recipe.text.clean == ["script"]
 
 
 def test_the_last_of_two_changes_counts():

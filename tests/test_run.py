@@ -25,10 +25,12 @@ def complete(run: Run, stage: str, inputs: dict[str, object]) -> None:
 
 
 def test_a_stage_is_done_once(run: Run):
-    assert not run.begin("rows", {"seed": 1}) and not run.is_complete("rows")
+    assert not run.begin("rows", {"seed": 1})
+    assert not run.is_complete("rows")
     assert not run.begin("rows", {"seed": 1}), "begun is not done"
     complete(run, "rows", {"seed": 1})
-    assert run.begin("rows", {"seed": 1}) and run.is_complete("rows")
+    assert run.begin("rows", {"seed": 1})
+    assert run.is_complete("rows")
 
 
 def test_a_stage_whose_output_is_gone_is_done_again(run: Run):
@@ -61,7 +63,8 @@ def test_restarting_forgets_a_stage_and_all_after_it(run: Run):
         run.record({"phase": phase, "step": step})
     run.restart_from("initial", ORDER)
     assert [stage for stage in ORDER if run.is_complete(stage)] == ["text", "tokens", "rows"]
-    assert not (run.path / "model").exists() and not (run.path / SCORES).exists()
+    assert not (run.path / "model").exists()
+    assert not (run.path / SCORES).exists()
     assert run.lines(METRICS) == [{"phase": "other", "step": 10}]
 
 
@@ -85,7 +88,7 @@ def test_what_is_not_a_run_is_neither_opened_nor_taken_over(make, tmp_path: Path
     make(tmp_path / "mine")
     with pytest.raises(RunError, match="not a run"):
         Run(tmp_path / "mine")
-    with pytest.raises(RunError, match="is a file|thesis"):
+    with pytest.raises(RunError, match=r"is a file|thesis"):
         Run.create(tmp_path / "mine")
 
 

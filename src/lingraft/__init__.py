@@ -1,8 +1,8 @@
 """lingraft grafts pretrained language models onto other languages.
 
-    import lingraft
-    run = lingraft.transfer("FacebookAI/roberta-base", to="sw", text="sw.txt", out="runs/sw")
-    model, tokenizer = run.load()              # plain transformers objects
+import lingraft
+run = lingraft.transfer("FacebookAI/roberta-base", to="sw", text="sw.txt", out="runs/sw")
+model, tokenizer = run.load()              # plain transformers objects
 """
 
 import sys

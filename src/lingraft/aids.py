@@ -22,7 +22,7 @@ def uses_source_text(settings: RowSettings) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Aids:
-    """Everything aids are made of. num_old: rows of the source's matrix, padded ones included. source_text: for the source's frequencies."""
+    """Everything aids are made of. num_old: rows of the source's matrix, padded ones included. source_text: for its frequencies."""
 
     settings: RowSettings
     source: PreTrainedTokenizerBase

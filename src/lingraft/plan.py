@@ -1,4 +1,7 @@
-"""What a transfer would do, without doing it: the stages before training in a folder that is thrown away, and a few steps to tell the time."""
+"""What a transfer would do, without doing it.
+
+The stages before training run in a folder that is thrown away, and each phase for a few steps that tell time and memory.
+"""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -47,9 +50,11 @@ def _lines(request: Request, run: Run) -> Iterator[str]:
     shards = stages.tokens(request, run, corpus, tokenizer)
     rows = stages.rows(request, run, source, tokenizer, shards, source_corpus)
     graft(source.model, rows, roles(tokenizer), seed=request.seed)
+    stages.check_lengths(request, source.model)
     stages.held_out(request, run, corpus, tokenizer)
     yield f"{request.model} to {request.to} by the recipe {request.recipe.name!r}: {request.recipe.title}"
-    yield f"text        {corpus.survey.bytes:,} bytes in {corpus.survey.documents:,} documents; 1 part in {corpus.held_out_every} is held out"
+    text = corpus.survey
+    yield f"text        {text.bytes:,} bytes in {text.documents:,} documents; 1 part in {corpus.held_out_every} is held out"
     yield f"tokens      {shards.info.num_tokens:,} to train on"
     yield _rows_line(rows)
     yield _parameters_line(source)
@@ -73,18 +78,18 @@ def _phase_lines(request: Request, model: Any, name: str, settings: PhaseSetting
     measured = pace(model, settings, data)
     share = None if request.minutes is None else request.minutes / len(request.recipe.phases)
     steps = stages.planned_steps(settings, data) if share is None else steps_within(measured, share)
-    passes = steps * settings.batch / len(data.blocks)
+    num_blocks = len(data.blocks)
     yield f"phase {name}"
     for first, parts in segments(settings, steps).items():
         set_trainable(model, parts)
         trained = _size({key: parameter for key, parameter in model.named_parameters() if parameter.requires_grad})
         yield f"  trains    {', '.join(parts)}: {trained:,} parameters" + (f", from step {first:,} on" if first else "")
     model.requires_grad_(True)
-    yield f"  steps     {steps:,} of {settings.batch} blocks of {settings.length} tokens; {len(data.blocks):,} blocks, so {passes:.1f} passes"
-    yield f"  tokens    {steps * settings.batch * settings.length:,}"
+    yield f"  steps     {steps:,} of {settings.batch} blocks of {settings.length} tokens; {num_blocks:,} blocks are there"
+    yield f"  tokens    {steps * settings.batch * settings.length:,}: the text {steps * settings.batch / num_blocks:.2g} times"
     # float32: weights of all, and for what trains its gradient and the optimiser's two moments
     held = 4 * _size(dict(model.named_parameters())) + 12 * _most_trained(model, settings, steps)
-    yield f"  memory    {held / 1e6:,.0f} MB of weights, gradients and moments; with activations {measured.memory / 1e6:,.0f} MB at most, measured"
+    yield f"  memory    {held / 1e6:,.0f} MB of weights, gradients and moments; {measured.memory / 1e6:,.0f} MB with all else, measured"
     yield f"  time      {_duration(steps * measured.seconds)}, at {measured.seconds:.3g} s a step, measured"
 
 

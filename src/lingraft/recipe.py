@@ -150,7 +150,8 @@ def _explain(name: str, error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        inner = PhaseSettings.model_fields if where.startswith("phases.") else [k.split(".")[-1] for k in _keys() if k.split(".")[0] == where.split(".")[0]]
+        section = "phases.N" if where.startswith("phases.") else where.split(".")[0]
+        inner = [key.rpartition(".")[2] for key in _keys() if key.rpartition(".")[0] == section]
         return f"Recipe {name!r} has no key {where!r}. {suggest(where.split('.')[-1], inner or Recipe.model_fields)}"
     return f"Recipe {name!r}: {where} = {first.get('input')!r}: {first['msg']}."
 

@@ -40,9 +40,9 @@ class Measure:
 
 MEASURES = {
     "bits_per_byte": Measure(
-        "bits per byte", "the loss over the held-out text, in bits, divided by its bytes: comparable between tokenizers"
+        "bits per byte", "the bits that words of the held-out text cost, divided by their bytes: comparable between tokenizers"
     ),
-    "bits_per_word": Measure("bits per word", "the same, divided by its words"),
+    "bits_per_word": Measure("bits per word", "the same, divided by the number of these words"),
     "loss": Measure("loss", "nats per predicted token; comparable only between models with the same tokenizer"),
     "mrr": Measure("MRR", "mean reciprocal rank of the right answer", lower_is_better=False),
 }
@@ -85,8 +85,9 @@ class Record:
 
     @property
     def source(self) -> str:
-        """The source model's name, without the folders of a local path."""
-        return str((self.about.get("source") or {}).get("name") or "").rstrip("/").rpartition("/")[2]
+        """The source model's name, without the folders of a local path (and without a last folder that is only called `model`)."""
+        name = str((self.about.get("source") or {}).get("name") or "").rstrip("/").removesuffix("/model")
+        return name.rpartition("/")[2]
 
     @property
     def tokens(self) -> int:

@@ -116,7 +116,14 @@ class Run:
         """What a stage leaves in the folder."""
         if stage.startswith("phase."):
             return [self.path / "phases" / stage.removeprefix("phase.")]
-        names = {"tokenizer": ["tokenizer"], "tokens": ["tokens"], "rows": [ROWS], "held-out": ["held-out"], "initial": [SCORES], "model": [MODEL, REPORT]}
+        names = {
+            "tokenizer": ["tokenizer"],
+            "tokens": ["tokens"],
+            "rows": [ROWS],
+            "held-out": ["held-out"],
+            "initial": [SCORES],
+            "model": [MODEL, REPORT],
+        }
         return [self.path / name for name in names.get(stage, [])]
 
     # Facts, metrics, scores

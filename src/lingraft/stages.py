@@ -18,19 +18,19 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 from transformers import PreTrainedTokenizerBase
 
 from lingraft.aids import Aids, uses_source_text
 from lingraft.card import model_card
 from lingraft.embeddings import ORIGINS, ROWS, NewRows
-from lingraft.errors import Interrupted, LingraftError, LingraftWarning, RunError, TextError
+from lingraft.errors import Interrupted, LingraftError, LingraftWarning, ModelError, RunError, TextError
 from lingraft.evaluate import language_model
 from lingraft.evaluate.language_model import HeldOut, Reader
 from lingraft.files import atomic_folder, atomic_write, digest, fingerprint, locked, write_text
 from lingraft.languages import parse
 from lingraft.model.load import Source, load_source
-from lingraft.model.parts import parameters_of
+from lingraft.model.parts import longest_input, parameters_of
 from lingraft.model.surgery import check_fits
 from lingraft.recipe import Recipe
 from lingraft.report import write_report
@@ -69,7 +69,8 @@ class Request:
 
 def order(recipe: Recipe) -> list[str]:
     """The stages of a run, in their order."""
-    return ["source", "text", "tokenizer", "tokens", "rows", "held-out", "initial", *(f"phase.{name}" for name in recipe.phases), "evaluation", "model"]
+    before = ["source", "text", "tokenizer", "tokens", "rows", "held-out", "initial"]
+    return [*before, *(f"phase.{name}" for name in recipe.phases), "evaluation", "model"]
 
 
 @contextlib.contextmanager
@@ -130,10 +131,11 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
     """Stage -> what of the recipe it is made from."""
     own = {"source": recipe.source, "text": recipe.text, "rows": recipe.rows, "held-out": recipe.evaluation}
     phases = {f"phase.{name}": phase for name, phase in recipe.phases.items()}
-    found = {stage: settings.model_dump() for stage, settings in {**own, **phases}.items()}
+    found: dict[str, Any] = {stage: settings.model_dump() for stage, settings in {**own, **phases}.items()}
     read = recipe.tokenizer.read
     found["tokenizer"] = recipe.tokenizer.model_dump() | ({"read": digest(Path(read))} if read and Path(read).exists() else {})
-    return found | dict.fromkeys(("evaluation", "model"), {"phases": list(recipe.phases)})
+    found["evaluation"] = found["model"] = {"phases": list(recipe.phases)}
+    return found
 
 
 @contextlib.contextmanager
@@ -168,7 +170,8 @@ def load(request: Request, run: Run) -> Source:
     with _first():
         run.begin("source", inputs | {"vocabulary": fingerprint(source.tokenizer.get_vocab())})
         run.finish("source")
-    hardware = {"machine": platform.machine(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+    threads = torch.get_num_threads()
+    hardware = {"machine": platform.machine(), "cores": os.cpu_count(), "threads": threads, "torch": torch.__version__}
     device = PartialState().device
     hardware["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     run.note(
@@ -183,7 +186,9 @@ def _notes(source: Source) -> list[str]:
     if source.added_head:
         notes.append("The source has no head for predicting tokens; one was added, with random weights, and trained.")
     if source.facts()["sentence_encoder"]:
-        notes.append("The source is a sentence encoder. Language-model training spoils its sentence vectors: do not use the result for them.")
+        notes.append(
+            "The source is a sentence encoder. Language-model training spoils its sentence vectors: do not use the result for them."
+        )
     return notes
 
 
@@ -250,7 +255,7 @@ def rows(request: Request, run: Run, source: Source, made: PreTrainedTokenizerBa
     with _first():
         if not run.begin("rows", {"settings": _settings(request.recipe)["rows"]}):
             with atomic_write(run.path / ROWS_FILE) as temporary:
-                _save_rows(found, settings.method, temporary)
+                _save_rows(found, temporary)
             run.note(origin=found.counts())
             run.finish("rows")
     return found
@@ -265,7 +270,7 @@ def _source_fingerprint(source: Source) -> str:
     return hashed.hexdigest()
 
 
-def _save_rows(found: NewRows, method: str, path: Path) -> None:
+def _save_rows(found: NewRows, path: Path) -> None:
     arrays = {
         "origin": found.origin,
         "group": found.group,
@@ -273,7 +278,7 @@ def _save_rows(found: NewRows, method: str, path: Path) -> None:
         "mix.indices": found.mix.indices.astype(np.int64),
         "mix.values": found.mix.data.astype(np.float32),
     }
-    save_file(arrays, path, metadata={"origins": ",".join(ORIGINS), "method": method})
+    save_file(arrays, path, metadata={"origins": ",".join(ORIGINS)})  # one entry: of several, the order in the file is random
 
 
 def held_out(request: Request, run: Run, corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> HeldOut:
@@ -286,6 +291,17 @@ def held_out(request: Request, run: Run, corpus: Corpus, tokenizer: PreTrainedTo
                 found.save(temporary)
             run.finish("held-out")
     return HeldOut.load(path)
+
+
+def check_lengths(request: Request, model: Any) -> None:
+    """Raise ModelError where a block is longer than the model has positions."""
+    longest = longest_input(model)
+    for name, settings in request.recipe.phases.items():
+        if longest is not None and settings.length > longest:
+            raise ModelError(
+                f"Blocks of phase {name!r} have {settings.length} tokens, but {request.model} has positions for {longest} only. "
+                f"Use --set length={longest}."
+            )
 
 
 def reader(request: Request, tokenizer: PreTrainedTokenizerBase, kind: str) -> Reader:

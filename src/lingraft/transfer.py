@@ -48,6 +48,7 @@ def transfer(
         shards = stages.tokens(request, run, corpus, tokenizer)
         rows = stages.rows(request, run, source, tokenizer, shards, source_corpus)
         graft(source.model, rows, roles(tokenizer), seed=seed)
+        stages.check_lengths(request, source.model)
         held_out, reader = stages.held_out(request, run, corpus, tokenizer), stages.reader(request, tokenizer, source.kind)
         stages.initial(request, run, source, held_out, reader)
         for name in request.recipe.phases:

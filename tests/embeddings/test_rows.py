@@ -53,7 +53,11 @@ def test_order_of_the_new_vocabulary_changes_nothing(method: str):
     shuffle = np.random.default_rng(3).permutation(NEW)
     place = np.argsort(shuffle)
     moved = Vocabularies(NEW, OLD, np.column_stack([place[ROLES[:, 0]], ROLES[:, 1]]), TEXT)
-    aids = {"overlap": AIDS["overlap"][shuffle], "old_pieces": [AIDS["old_pieces"][i] for i in shuffle], "new_ranks": place[AIDS["new_ranks"]]}
+    aids = {
+        "overlap": AIDS["overlap"][shuffle],
+        "old_pieces": [AIDS["old_pieces"][i] for i in shuffle],
+        "new_ranks": place[AIDS["new_ranks"]],
+    }
     before, after = answer(method), answer(method, moved, **aids)
     assert np.array_equal(before.mix.toarray()[shuffle], after.mix.toarray())
     assert np.array_equal(before.group[shuffle], after.group)

@@ -27,7 +27,9 @@ Make = Callable[[str], PreTrainedTokenizerFast]
 @pytest.fixture(scope="module")
 def make(world: World) -> Make:
     """Tokenizers of two algorithms with BERT's specials."""
-    made = {name: train_tokenizer(name, world.plain, BERT, "[CLS] $A [SEP]", size=size) for name, size in (("wordpiece", 200), ("bpe", 400))}
+    made = {
+        name: train_tokenizer(name, world.plain, BERT, "[CLS] $A [SEP]", size=size) for name, size in (("wordpiece", 200), ("bpe", 400))
+    }
     return made.__getitem__
 
 
@@ -98,8 +100,10 @@ def test_masks_are_the_seeds_and_survive_a_file(make: Make, documents: list[Docu
     tokenizer = make("wordpiece")
     one, again = (prepare(documents, tokenizer, SETTINGS, None) for _ in range(2))
     other = prepare(documents, tokenizer, SETTINGS.model_copy(update={"seed": 1}), None)
-    assert np.array_equal(one.token_mask, again.token_mask) and np.array_equal(one.word_mask, again.word_mask)
-    assert not np.array_equal(one.token_mask, other.token_mask) and not np.array_equal(one.word_mask, other.word_mask)
+    assert np.array_equal(one.token_mask, again.token_mask)
+    assert np.array_equal(one.word_mask, again.word_mask)
+    assert not np.array_equal(one.token_mask, other.token_mask)
+    assert not np.array_equal(one.word_mask, other.word_mask)
     one.save(tmp_path / "held-out.safetensors")
     read = HeldOut.load(tmp_path / "held-out.safetensors")
     assert all(np.array_equal(getattr(one, name), getattr(read, name)) for name in HeldOut.__slots__)
@@ -134,19 +138,29 @@ def test_the_tail_is_counted(make: Make, documents: list[Document]):
     assert len(held_out.ids) % (LENGTH - 2)
     everything = np.ones(len(held_out.ids), dtype=bool)
     for mask in (everything, held_out.token_mask):
-        _, _, places = predict(masked_model(len(tokenizer)), held_out, reader(tokenizer), mask)
+        _, _, places = predict(masked_model(len(tokenizer)), held_out, reader(tokenizer), held_out.shown, mask)
         assert np.array_equal(np.sort(places), np.flatnonzero(mask))
+
+
+def test_chosen_tokens_are_shown_as_in_training(make: Make, documents: list[Document]):
+    tokenizer = make("wordpiece")
+    held_out = prepare(documents, tokenizer, EvaluationSettings(max_characters=40_000), None)
+    chosen, shown, ids = held_out.token_mask, held_out.shown, held_out.ids
+    assert np.array_equal(shown[~chosen], ids[~chosen])
+    shares = [(shown[chosen] == tokenizer.mask_token_id).mean(), (shown[chosen] == ids[chosen]).mean()]
+    assert shares == pytest.approx([0.8, 0.1], abs=0.05)
+    assert not np.isin(shown[chosen], [i for i in tokenizer.all_special_ids if i != tokenizer.mask_token_id]).any()
 
 
 def test_losses_and_ranks_are_the_models_own(make: Make, documents: list[Document]):
     tokenizer = make("wordpiece")
     held_out = prepare(documents, tokenizer, SETTINGS, None)
     model = masked_model(len(tokenizer))
-    nats, ranks, places = predict(model, held_out, reader(tokenizer), held_out.token_mask)
+    nats, ranks, places = predict(model, held_out, reader(tokenizer), held_out.shown, held_out.token_mask)
     inner = LENGTH - 2
     for block in (0, 3):
-        text, mask = (array[block * inner : (block + 1) * inner] for array in (held_out.ids, held_out.token_mask))
-        shown = [tokenizer.cls_token_id, *np.where(mask, tokenizer.mask_token_id, text), tokenizer.sep_token_id]
+        text, mask, seen = (array[block * inner : (block + 1) * inner] for array in (held_out.ids, held_out.token_mask, held_out.shown))
+        shown = [tokenizer.cls_token_id, *seen, tokenizer.sep_token_id]
         with torch.no_grad():
             logits = model(input_ids=torch.tensor([shown])).logits[0, 1:-1]
         here = (places >= block * inner) & (places < (block + 1) * inner)
@@ -161,9 +175,9 @@ def test_causal_models_predict_all_but_what_has_nothing_before_it(make: Make, do
     held_out = prepare(documents, tokenizer, SETTINGS, tokenizer.sep_token_id)
     model, total = causal_model(len(tokenizer)), len(held_out.ids)
     bare, begun = Reader(LENGTH, (), (), None), Reader(LENGTH, (tokenizer.cls_token_id,), (), None)
-    nats, _, places = predict(model, held_out, bare, None)
+    nats, _, places = predict(model, held_out, bare, held_out.ids, None)
     assert np.array_equal(np.setdiff1d(np.arange(total), places), np.arange(0, total, LENGTH))
-    assert np.array_equal(np.sort(predict(model, held_out, begun, None)[2]), np.arange(total))
+    assert np.array_equal(np.sort(predict(model, held_out, begun, held_out.ids, None)[2]), np.arange(total))
     with torch.no_grad():
         first = model(input_ids=torch.from_numpy(held_out.ids[:LENGTH])[None], labels=torch.from_numpy(held_out.ids[:LENGTH])[None]).loss
     assert nats[places < LENGTH].mean() == pytest.approx(first.item(), rel=1e-5)
@@ -200,5 +214,5 @@ def test_the_first_tokens_are_a_sample(make: Make, documents: list[Document]):
     tokenizer = make("wordpiece")
     held_out = prepare(documents, tokenizer, SETTINGS, None)
     head, how, model = held_out.head(5 * (LENGTH - 2)), reader(tokenizer), masked_model(len(tokenizer))
-    nats, _, places = predict(model, held_out, how, held_out.token_mask)
+    nats, _, places = predict(model, held_out, how, held_out.shown, held_out.token_mask)
     assert language_model.held_out_loss(model, head, how) == pytest.approx(nats[places < 5 * (LENGTH - 2)].mean(), rel=1e-5)

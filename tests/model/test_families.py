@@ -41,7 +41,9 @@ def test_predictor_gives_the_models_own_logits(pico: Pico, family: str):
 def test_parts_cover_the_model(pico: Pico, family: str):
     model = load(pico, family).model
     everything = set(dict(model.named_parameters()))
-    parts = {part: set(parameters_of(model, part)) for part in ("all", "embeddings", "body", "head", "words", "layers.0-1", "layers.upper-half")}
+    parts = {
+        part: set(parameters_of(model, part)) for part in ("all", "embeddings", "body", "head", "words", "layers.0-1", "layers.upper-half")
+    }
     assert parts["all"] == everything
     assert parts["embeddings"] | parts["body"] | parts["head"] == everything
     assert not parts["embeddings"] & parts["body"]

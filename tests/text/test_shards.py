@@ -185,7 +185,7 @@ def test_nothing_is_left_of_an_interrupted_encoding(trained, tmp_path):
 def test_memory_does_not_grow_with_the_text(trained, tmp_path):
     trained["bert"].save_pretrained(tmp_path)
     code = f"""
-import resource, sys
+import pathlib, resource, sys
 sys.path[:0] = {sys.path!r}
 from transformers import PreTrainedTokenizerFast
 from lingraft.text import shards
@@ -197,7 +197,7 @@ def documents(count):
 tokenizer = PreTrainedTokenizerFast.from_pretrained({str(tmp_path)!r})
 peaks = []
 for count in (100, 2000):  # 300 kB, 6 MB
-    shards.encode_to_shards(documents(count), tokenizer, Path({str(tmp_path)!r}) / "shards", end_id=None)
+    shards.encode_to_shards(documents(count), tokenizer, pathlib.Path({str(tmp_path)!r}) / "shards", end_id=None)
     peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 print(peaks[1] - peaks[0])
 """

@@ -15,7 +15,8 @@ def test_measures_by_hand():
     documents = [Document(["ab é", "zz ab"], 0), Document(["a"], 1)]  # 5 words; a ##b é | [UNK] a ##b | a; 5 + 5 + 1 bytes
     found = measure(tokenizer("a", "##b", "é", "never"), iter(documents), tokenizer("a", "b", "é"))
     assert found == {
-        "size": 5, "words": 5, "tokens": 7, "fertility": 7 / 5, "bytes_per_token": 11 / 7, "unknown_rate": 1 / 7, "used": 4 / 5, "overlap": 2 / 5,
+        "size": 5, "words": 5, "tokens": 7, "fertility": 7 / 5, "bytes_per_token": 11 / 7,
+        "unknown_rate": 1 / 7, "used": 4 / 5, "overlap": 2 / 5,
     }  # fmt: skip
 
 

@@ -122,7 +122,9 @@ def test_specials_keep_role_and_template(trained, lines, source, algorithm):
 @pytest.mark.parametrize("algorithm", ["unigram", "bpe"])
 def test_text_comes_back(trained, lines, source, algorithm):
     tokenizer = trained[source.__name__, algorithm]
-    known = [line for line in lines[:200] if "unknown" not in vocabulary.roles(tokenizer) or tokenizer.unk_token not in tokenizer.tokenize(line)]
+    known = [
+        line for line in lines[:200] if "unknown" not in vocabulary.roles(tokenizer) or tokenizer.unk_token not in tokenizer.tokenize(line)
+    ]
     assert len(known) > 150
     assert [tokenizer.decode(ids, skip_special_tokens=True) for ids in tokenizer(known)["input_ids"]] == known
 
@@ -133,7 +135,7 @@ def test_same_ids_beside_a_model_of_the_family(trained, lines, tmp_path, family,
     source, config = FAMILIES[family]
     tokenizer = trained[source.__name__, algorithm]
     if family == "qwen2" and algorithm != "bpe":  # transformers insists on its own class there
-        with pytest.raises(TokenizerError, match="'qwen2'.*bpe"):
+        with pytest.raises(TokenizerError, match=r"'qwen2'.*bpe"):
             tokenizers.check_family(tokenizer, config())
         return
     tokenizers.check_family(tokenizer, config())
@@ -219,7 +221,7 @@ def test_same_is_the_algorithm_of_the_source():
 def test_an_unknown_token_is_not_invented(lines):
     source = gpt2()
     source.unk_token = None
-    with pytest.raises(TokenizerError, match="needs an unknown token.*bpe"):
+    with pytest.raises(TokenizerError, match=r"needs an unknown token.*bpe"):
         tokenizers.train(lines, TokenizerSettings(algorithm="unigram", size=700), source)
 
 

@@ -95,7 +95,9 @@ def test_padding_kept_in_a_file_is_no_template():
     assert vocabulary.blocks(tokenizer) == ([2], [3])
 
 
-@pytest.mark.parametrize("name", ["[unused7]", "<unused12>", "<extra_id_0>", "<|reserved_special_token_3|>", "madeupword0001", "<special4>"])
+@pytest.mark.parametrize(
+    "name", ["[unused7]", "<unused12>", "<extra_id_0>", "<|reserved_special_token_3|>", "madeupword0001", "<special4>"]
+)
 def test_placeholders_are_unused(name):
     tokenizer = wordpiece(name, "special", "unused", "[", "haus")
     assert vocabulary.unused(tokenizer, len(tokenizer)).tolist() == [2]

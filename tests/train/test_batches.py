@@ -33,8 +33,10 @@ def test_the_order_is_no_pattern_and_every_key_has_its_own():
 def test_blocks_have_their_specials_and_no_padding_and_cover_the_stream():
     assert len(BLOCKS) == 103 // 7 == 14
     read = BLOCKS.read(np.arange(14))
-    assert read.shape == (14, 10) and read.dtype == np.int64
-    assert (read[:, 0] == 1).all() and (read[:, -2:] == [2, 3]).all()
+    assert read.shape == (14, 10)
+    assert read.dtype == np.int64
+    assert (read[:, 0] == 1).all()
+    assert (read[:, -2:] == [2, 3]).all()
     assert np.array_equal(read[:, 1:-2].ravel(), TOKENS[: 14 * 7])
 
 
@@ -52,7 +54,8 @@ def test_seeds_differ_and_the_same_step_is_the_same():
 
 def test_a_batch_may_be_larger_than_the_text():
     batch = BLOCKS.batch(0, 30, seed=0)
-    assert len(batch) == 30 and len(np.unique(batch[:, 1])) == 14
+    assert len(batch) == 30
+    assert len(np.unique(batch[:, 1])) == 14
 
 
 @pytest.mark.parametrize(("length", "num_tokens"), [(128, 50), (3, 50), (54, 50)])

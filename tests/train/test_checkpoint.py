@@ -49,7 +49,8 @@ def test_tied_weights_are_kept_once(tmp_path: Path):
     before = model.words.weight.detach().clone()
     torch.nn.init.zeros_(model.words.weight)
     checkpoint.restore_weights(model, checkpoint.latest(tmp_path))
-    assert torch.equal(model.head.weight, before) and model.head.weight is model.words.weight
+    assert torch.equal(model.head.weight, before)
+    assert model.head.weight is model.words.weight
 
 
 @pytest.mark.parametrize("keep", [1, 2, 3])

@@ -45,7 +45,8 @@ def test_the_seed_decides_and_evaluation_drops_nothing():
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
         results.append(dropout(values))
-    assert torch.equal(results[0], results[1]) and not torch.equal(results[0], results[2])
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
     assert dropout.eval()(values) is values
     assert FastDropout(0.0)(values) is values
 

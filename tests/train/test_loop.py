@@ -39,11 +39,15 @@ def new_model(family: str = "bert") -> Any:
     return transformers.BertForMaskedLM(transformers.BertConfig(vocab_size=SIZE, **WIDTH)).eval()
 
 
-def run(folder: Path, settings: PhaseSettings, *, model: Any = None, data: Data = DATA, total: int = 6, **options: Any) -> tuple[Any, Lines]:
+def run(
+    folder: Path, settings: PhaseSettings, *, model: Any = None, data: Data = DATA, total: int = 6, **options: Any
+) -> tuple[Any, Lines]:
     """Train, and return the model and the lines it recorded."""
     lines: Lines = []
     model = new_model() if model is None else model
-    train("test", model, settings, data, total=total, seed=SEED, folder=folder, options=Options(log_steps=1, record=lines.append, **options))
+    train(
+        "test", model, settings, data, total=total, seed=SEED, folder=folder, options=Options(log_steps=1, record=lines.append, **options)
+    )
     return model, lines
 
 
@@ -106,7 +110,10 @@ def test_what_saves_memory_changes_no_loss(change: dict[str, Any], tmp_path: Pat
 @pytest.mark.parametrize("family", ["bert", "gpt2"])
 def test_gradient_checkpointing_recomputes_the_same_dropout(family: str, tmp_path: Path):
     data = CAUSAL if family == "gpt2" else DATA
-    found = [run(tmp_path / name, SETTINGS.model_copy(update={"gradient_checkpointing": name == "on"}), model=new_model(family), data=data) for name in ("off", "on")]
+    found = [
+        run(tmp_path / name, SETTINGS.model_copy(update={"gradient_checkpointing": name == "on"}), model=new_model(family), data=data)
+        for name in ("off", "on")
+    ]
     np.testing.assert_allclose(losses(found[0][1]), losses(found[1][1]), rtol=1e-5)
     assert not found[1][0].is_gradient_checkpointing
 
@@ -138,7 +145,8 @@ def test_bfloat16_learns(tmp_path: Path):
 def test_settings_reach_the_loop(change: dict[str, Any], tmp_path: Path):
     one, _ = run(tmp_path / "one", CALM)
     other, lines = run(tmp_path / "other", CALM.model_copy(update=change))
-    assert not same(one, other) and np.isfinite(losses(lines)).all()
+    assert not same(one, other)
+    assert np.isfinite(losses(lines)).all()
 
 
 def test_it_learns_what_there_is_to_learn(tmp_path: Path):
@@ -172,7 +180,8 @@ def test_frozen_parts_keep_their_bytes(parts: list[str], tmp_path: Path):
 def test_frozen_rows_keep_their_bytes(part: str, rows: slice, tmp_path: Path):
     model, _ = run(tmp_path, SETTINGS.model_copy(update={"train": [part]}))
     changed = (model.get_input_embeddings().weight != new_model().get_input_embeddings().weight).any(dim=1)
-    assert changed.any() and not changed[rows].any()
+    assert changed.any()
+    assert not changed[rows].any()
 
 
 def test_staged_unfreezing_switches_parts(tmp_path: Path):
@@ -191,23 +200,29 @@ def test_staged_unfreezing_switches_parts(tmp_path: Path):
     assert seen[-1][1] == set(dict(model.named_parameters()))
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """Stands for whatever may end a process."""
 
 
 def stop_at(step: int) -> Callable[..., None]:
     def progress(phase: str, done: int, total: int, loss: float) -> None:
         if done == step:
-            raise Stopped
+            raise StoppedError
 
     return progress
 
 
-@pytest.mark.parametrize("settings", [SETTINGS, SETTINGS.model_copy(update={"optimizer": "lamb", "accumulation": 2, "train": ["words"], "switch": [Switch(at=0.5, train=["all"])]})])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SETTINGS,
+        SETTINGS.model_copy(update={"optimizer": "lamb", "accumulation": 2, "train": ["words"], "switch": [Switch(at=0.5, train=["all"])]}),
+    ],
+)
 @pytest.mark.parametrize("step", [1, 3, 5])
 def test_an_exception_and_a_resume_give_the_same_bytes(settings: PhaseSettings, step: int, tmp_path: Path):
     whole, lines = run(tmp_path / "whole", settings)
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         run(tmp_path / "cut", settings, checkpoint_steps=2, progress=stop_at(step))
     resumed: list[int] = []
     again, rest = run(tmp_path / "cut", settings, checkpoint_steps=2, resumed=resumed.append)
@@ -218,24 +233,27 @@ def test_an_exception_and_a_resume_give_the_same_bytes(settings: PhaseSettings, 
 
 def test_a_damaged_checkpoint_costs_steps_but_no_byte(tmp_path: Path):
     whole, _ = run(tmp_path / "whole", SETTINGS)
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         run(tmp_path / "cut", SETTINGS, checkpoint_steps=2, progress=stop_at(5))
     newest = max((tmp_path / "cut").glob("checkpoint-*"))
     (newest / "model.safetensors").write_bytes(b"torn")
     with pytest.warns(UserWarning, match="damaged"):
         again, _ = run(tmp_path / "cut", SETTINGS, checkpoint_steps=2)
-    assert newest.name == "checkpoint-00000004" and same(whole, again)
+    assert newest.name == "checkpoint-00000004"
+    assert same(whole, again)
 
 
 def test_what_is_complete_is_read_and_not_trained_again(tmp_path: Path):
     whole, _ = run(tmp_path, SETTINGS)
     again, lines = run(tmp_path, SETTINGS)
-    assert same(whole, again) and lines == []
+    assert same(whole, again)
+    assert lines == []
 
 
 def test_no_steps_leave_the_model_and_a_checkpoint(tmp_path: Path):
     model, lines = run(tmp_path, SETTINGS, total=0, evaluate=lambda model: 1.0)
-    assert same(model, new_model()) and losses(lines) == []
+    assert same(model, new_model())
+    assert losses(lines) == []
     assert checkpoint.latest(tmp_path).step == 0
 
 
@@ -341,8 +359,12 @@ def test_tracking_writes_what_is_recorded(tmp_path: Path):
     assert {event.value for event in read.Scalars("held_out_loss")} == {2.0}
 
 
-@pytest.mark.parametrize(("name", "error", "said"), [("wandb", MissingExtra, "pip install wandb"), ("tensorbord", RecipeError, "'tensorboard'")])
-def test_a_tracker_that_is_not_there_is_named(name: str, error: type[Exception], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("name", "error", "said"), [("wandb", MissingExtra, "pip install wandb"), ("tensorbord", RecipeError, "'tensorboard'")]
+)
+def test_a_tracker_that_is_not_there_is_named(
+    name: str, error: type[Exception], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("accelerate.tracking._available_trackers", [])
     with pytest.raises(error, match=said):
         run(tmp_path, SETTINGS, track=name)

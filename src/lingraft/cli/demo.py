@@ -1,13 +1,13 @@
 """`lingraft demo`."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 
 def demo(
-    steps: Annotated[Optional[int], typer.Option(min=0, help="Training steps of each of the two models.")] = None,
+    steps: Annotated[int | None, typer.Option(min=0, help="Training steps of each of the two models.")] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for the two runs.", metavar="DIR")] = Path("runs/demo"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Literal
 
 import typer
 
@@ -45,7 +45,7 @@ def measure(
     tokenizer: Annotated[str, typer.Argument(help="Tokenizer: a folder or a hub id.")],
     to: Code,
     text: Text,
-    source: Annotated[Optional[str], typer.Option("--source", help="Also measure the overlap with this one.")] = None,
+    source: Annotated[str | None, typer.Option("--source", help="Also measure the overlap with this one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Fertility, bytes per token, unknown rate, overlap."""

@@ -1,11 +1,11 @@
 """`lingraft transfer`."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any
 
 import typer
 
-Strings = Optional[list[str]]
+Strings = list[str] | None
 
 
 def transfer(
@@ -22,18 +22,18 @@ def transfer(
     lexicon: Annotated[Strings, typer.Option("--lexicon", help="A dictionary, for recipes that use it.", metavar="TSV")] = None,
     vectors: Annotated[Strings, typer.Option("--vectors", help="Static vectors, for recipes that use them.", metavar="FILE")] = None,
     changes: Annotated[Strings, typer.Option("--set", help="Change a key of the recipe, as in --set steps=200.", metavar="K=V")] = None,
-    tokenizer: Annotated[Optional[str], typer.Option(help="A tokenizer to use instead of training one.", metavar="DIR")] = None,
-    errors: Annotated[Optional[str], typer.Option(help="Invalid UTF-8: strict stops, replace goes on.")] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="A tokenizer to use instead of training one.", metavar="DIR")] = None,
+    errors: Annotated[str | None, typer.Option(help="Invalid UTF-8: strict stops, replace goes on.")] = None,
     clean: Annotated[Strings, typer.Option(help="Drop lines: duplicates, script. Repeats.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The one seed.")] = 0,
-    minutes: Annotated[Optional[float], typer.Option(min=0.01, help="Train about so long, at this machine's speed.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Train about so long, at this machine's speed.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; leave no run.")] = False,
-    restart_from: Annotated[Optional[str], typer.Option(help="Redo this stage and all after it.", metavar="STAGE")] = None,
-    checkpoint_steps: Annotated[Optional[int], typer.Option(min=1, help="Checkpoint every so many steps (default: every minute).")] = None,
+    restart_from: Annotated[str | None, typer.Option(help="Redo this stage and all after it.", metavar="STAGE")] = None,
+    checkpoint_steps: Annotated[int | None, typer.Option(min=1, help="Checkpoint every so many steps (default: every minute).")] = None,
     keep: Annotated[int, typer.Option(min=1, help="Checkpoints to keep.")] = 2,
-    track: Annotated[Optional[str], typer.Option(help="Also log to tensorboard, wandb or mlflow.")] = None,
+    track: Annotated[str | None, typer.Option(help="Also log to tensorboard, wandb or mlflow.")] = None,
     no_examples: Annotated[bool, typer.Option("--no-examples", help="Keep the text out of report and card.")] = False,
-    push_to_hub: Annotated[Optional[str], typer.Option(help="Upload the finished model to this hub id.", metavar="ID")] = None,
+    push_to_hub: Annotated[str | None, typer.Option(help="Upload the finished model to this hub id.", metavar="ID")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
     """Graft a pretrained model onto a language, from text of that language."""
@@ -44,16 +44,16 @@ def transfer(
 
     sets = [*(changes or []), *([f"tokenizer.read={tokenizer!r}"] if tokenizer else []), *([f"text.errors={errors!r}"] if errors else [])]
     sets += [f"text.clean={clean!r}"] if clean else []
-    aids = dict(parallel=parallel or [], lexicon=lexicon or [], vectors=vectors or [])
-    asked = dict(to=to, text=text, recipe=recipe, changes=sets, source_text=source_text or [], seed=seed, minutes=minutes)
+    asked: dict[str, Any] = {"to": to, "text": text, "recipe": recipe, "changes": sets, "seed": seed, "minutes": minutes}
+    asked |= {"source_text": source_text or [], "parallel": parallel or [], "lexicon": lexicon or [], "vectors": vectors or []}
     if dry_run:
         from lingraft.plan import plan
 
-        print(plan(model, **asked, **aids))  # type: ignore[arg-type]
+        print(plan(model, **asked))
         return
     with show.progress() as advance:
         options = Options(checkpoint_steps=checkpoint_steps, keep=keep, progress=advance, track=track)
-        run = run_transfer(model, **asked, **aids, out=out, examples=not no_examples, restart_from=restart_from, options=options)  # type: ignore[arg-type]
+        run = run_transfer(model, **asked, out=out, examples=not no_examples, restart_from=restart_from, options=options)
     if not is_main_process():
         return
     if push_to_hub:

@@ -33,6 +33,8 @@ def pieces(vocabularies: Vocabularies, overlap: Ints, old_pieces: list[Ints]) ->
 def keep(vocabularies: Vocabularies) -> NewRows:
     """The old matrix as it is: for recipes that keep the source's vocabulary. Raises RecipeError where the sizes differ."""
     if vocabularies.num_new != vocabularies.num_old:
-        raise RecipeError("rows.method = 'keep' needs the source's vocabulary. Add --set tokenizer.vocabulary=source, or choose another method.")
+        raise RecipeError(
+            "rows.method = 'keep' needs the source's vocabulary. Add --set tokenizer.vocabulary=source, or choose another method."
+        )
     ids = np.arange(vocabularies.num_old)
     return NewRows(copies(vocabularies, ids, ids), np.full(vocabularies.num_new, -1, dtype=np.int32), ())

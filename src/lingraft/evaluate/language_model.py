@@ -1,7 +1,7 @@
 """How well a model predicts held-out text, in numbers that compare across tokenizers.
 
-loss           nats per predicted token, at 15 % of the tokens (each masked on its own; causal models: every token)
-mrr            mean reciprocal rank of the right token at the same positions
+loss           nats per predicted token, as in training: 15 % of the tokens, shown 80/10/10 as mask, another, itself (causal: every token)
+mrr            mean reciprocal rank of the right token at those of these positions that show the mask
 bits_per_byte  -log2 p of masked words (each masked whole) over their UTF-8 bytes; causal models: of all words
 bits_per_word  the same over the number of words
 
@@ -9,7 +9,7 @@ Which words are masked depends on the text and the seed alone, so that models wi
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,8 @@ class HeldOut:
     """Held-out text as flat arrays, with its masks.
 
     ids: (num_tokens,) token ids. word: (num_tokens,) number of the word a token belongs to, -1 for none.
-    token_mask, word_mask: (num_tokens,) booleans. word_bytes, word_counts: (num_words,) UTF-8 bytes, and how many words are counted.
+    shown: (num_tokens,) what a masked model sees where token_mask asks. token_mask, word_mask: (num_tokens,) booleans.
+    word_bytes, word_counts: (num_words,) UTF-8 bytes, and how many words are counted.
 
     Where a token covers several words (in scripts without spaces every character is one), they are one: bytes and count stand at the
     first, the others have 0.
@@ -52,6 +53,7 @@ class HeldOut:
 
     ids: Array
     word: Array
+    shown: Array
     token_mask: Array
     word_mask: Array
     word_bytes: Array
@@ -63,7 +65,8 @@ class HeldOut:
 
     def head(self, num_tokens: int) -> "HeldOut":
         """The first tokens only."""
-        return HeldOut(*(getattr(self, name)[:num_tokens] for name in ("ids", "word", "token_mask", "word_mask")), self.word_bytes, self.word_counts)
+        names = ("ids", "word", "shown", "token_mask", "word_mask")
+        return replace(self, **{name: getattr(self, name)[:num_tokens] for name in names})
 
     @classmethod
     def load(cls, path: Path) -> "HeldOut":
@@ -71,9 +74,7 @@ class HeldOut:
         return cls(**load_file(path))
 
 
-def prepare(
-    documents: Iterable[Document], tokenizer: PreTrainedTokenizerBase, settings: EvaluationSettings, end_id: int | None
-) -> HeldOut:
+def prepare(documents: Iterable[Document], tokenizer: PreTrainedTokenizerBase, settings: EvaluationSettings, end_id: int | None) -> HeldOut:
     """Encode held-out text, say which word each token belongs to, and draw the masks. Raises TextError where there is no text."""
     ids, word, word_bytes, word_counts = _encode(_limited(documents, settings.max_characters), tokenizer, end_id)
     if not len(word_bytes):
@@ -82,7 +83,20 @@ def prepare(
     tokens = (np.random.default_rng([settings.seed, 1]).random(len(ids)) < settings.mask_rate) & (word >= 0)
     chosen[0] |= not chosen.any()
     tokens[np.argmax(word >= 0)] |= not tokens.any()
-    return HeldOut(ids, word, tokens, (word >= 0) & chosen[word], word_bytes, word_counts)
+    return HeldOut(
+        ids, word, _corrupted(ids, tokens, tokenizer, settings.seed), tokens, (word >= 0) & chosen[word], word_bytes, word_counts
+    )
+
+
+def _corrupted(ids: Array, chosen: Array, tokenizer: PreTrainedTokenizerBase, seed: int) -> Array:
+    """`ids` as the masked-language-model objective shows them: of the chosen ones 80 % the mask, 10 % another token, 10 % themselves."""
+    if tokenizer.mask_token_id is None:
+        return ids
+    kind = np.random.default_rng([seed, 2]).random(len(ids))
+    others = np.setdiff1d(np.arange(len(tokenizer)), tokenizer.all_special_ids)
+    random = np.random.default_rng([seed, 3]).choice(others, size=len(ids))
+    shown = np.where(chosen & (kind < 0.8), tokenizer.mask_token_id, ids)
+    return np.where(chosen & (kind >= 0.8) & (kind < 0.9), random, shown)
 
 
 def _limited(documents: Iterable[Document], characters: int) -> Iterator[list[str]]:
@@ -143,13 +157,16 @@ class Reader:
 def measure(model: Any, held_out: HeldOut, reader: Reader, seed: int) -> Iterator[Score]:
     """Yield all scores of this suite for `model`."""
     if reader.mask is None:
-        nats, ranks, places = predict(model, held_out, reader, None)
+        nats, ranks, places = predict(model, held_out, reader, held_out.ids, None)
         whole = _whole_words(held_out, places)
         in_words = whole[held_out.word[places]] & (held_out.word[places] >= 0)
         words, word_nats = np.flatnonzero(whole), nats[in_words]
     else:
-        nats, ranks, places = predict(model, held_out, reader, held_out.token_mask)
-        word_nats, _, _ = predict(model, held_out, reader, held_out.word_mask)
+        nats, ranks, places = predict(model, held_out, reader, held_out.shown, held_out.token_mask)
+        hidden = held_out.shown[places] == reader.mask
+        ranks = ranks[hidden | ~hidden.any()]
+        masked = np.where(held_out.word_mask, reader.mask, held_out.ids)
+        word_nats, _, _ = predict(model, held_out, reader, masked, held_out.word_mask)
         words = np.unique(held_out.word[held_out.word_mask])
     bits, size = float(word_nats.sum()) / np.log(2), int(held_out.word_bytes[words].sum())
     yield Score("bits_per_byte", bits / size, size, seed)
@@ -161,7 +178,8 @@ def measure(model: Any, held_out: HeldOut, reader: Reader, seed: int) -> Iterato
 
 def held_out_loss(model: Any, held_out: HeldOut, reader: Reader) -> float:
     """Nats per predicted token."""
-    return float(predict(model, held_out, reader, None if reader.mask is None else held_out.token_mask)[0].mean())
+    masks = (held_out.ids, None) if reader.mask is None else (held_out.shown, held_out.token_mask)
+    return float(predict(model, held_out, reader, *masks)[0].mean())
 
 
 def _whole_words(held_out: HeldOut, places: Array) -> Array:
@@ -175,16 +193,18 @@ def _whole_words(held_out: HeldOut, places: Array) -> Array:
 
 
 @torch.no_grad()
-def predict(model: Any, held_out: HeldOut, reader: Reader, mask: Array | None) -> tuple[Array, Array, Array]:
-    """Nats and rank of the right token at masked positions (None: at every token that has something before it, causally).
+def predict(model: Any, held_out: HeldOut, reader: Reader, shown: Array, mask: Array | None) -> tuple[Array, Array, Array]:
+    """Nats and rank of the right token where `mask` is True and the model sees `shown`, both (num_tokens,).
+
+    No mask: at every token that has something before it, causally.
 
     Returns (n,) nats, (n,) ranks from 1, (n,) places in held_out.ids.
     """
     predictor, device = Predictor(model), next(model.parameters()).device
     nats, ranks, seen = [], [], []
     try:
-        for shown, positions, places in _batches(held_out, reader, mask):
-            logits = predictor(torch.from_numpy(shown).to(device), torch.from_numpy(positions).to(device)).float()
+        for inputs, positions, places in _batches(shown, reader, mask):
+            logits = predictor(torch.from_numpy(inputs).to(device), torch.from_numpy(positions).to(device)).float()
             targets = torch.from_numpy(held_out.ids[places]).to(device).unsqueeze(1)
             right = logits.gather(1, targets)
             nats.append((torch.logsumexp(logits, dim=1, keepdim=True) - right).squeeze(1).double().cpu().numpy())
@@ -195,25 +215,23 @@ def predict(model: Any, held_out: HeldOut, reader: Reader, mask: Array | None) -
     return np.concatenate(nats), np.concatenate(ranks), np.concatenate(seen)
 
 
-def _batches(held_out: HeldOut, reader: Reader, mask: Array | None) -> Iterator[tuple[Array, Array, Array]]:
-    """(shown ids (batch, length), flat positions to predict at, places of the targets); the tail is a shorter block of its own."""
+def _batches(shown: Array, reader: Reader, mask: Array | None) -> Iterator[tuple[Array, Array, Array]]:
+    """(input ids (batch, length), flat positions to predict at, places of the targets); the tail is a shorter block of its own."""
     before, inner = len(reader.prefix), reader.length - len(reader.prefix) - len(reader.suffix)
-    full = len(held_out.ids) // inner
+    full = len(shown) // inner
     starts = [np.arange(first, min(first + WINDOWS_AT_ONCE, full)) * inner for first in range(0, full, WINDOWS_AT_ONCE)]
-    tail = [np.array([full * inner])] if len(held_out.ids) % inner else []
+    tail = [np.array([full * inner])] if len(shown) % inner else []
     for start in starts + tail:
-        places = start[:, None] + np.arange(min(inner, len(held_out.ids) - int(start[0])))
-        ids = held_out.ids[places]
-        chosen = np.ones(ids.shape, dtype=bool) if mask is None else mask[places]
+        places = start[:, None] + np.arange(min(inner, len(shown) - int(start[0])))
+        chosen = np.ones(places.shape, dtype=bool) if mask is None else mask[places]
         if mask is None and not before:
             chosen[:, 0] = False
-        shown = ids if mask is None else np.where(chosen, reader.mask, ids)
-        sides = [np.tile(np.array(part, dtype=np.int64), (len(ids), 1)) for part in (reader.prefix, reader.suffix)]
+        sides = [np.tile(np.array(part, dtype=np.int64), (len(places), 1)) for part in (reader.prefix, reader.suffix)]
         rows, columns = np.nonzero(chosen)
-        shown = np.concatenate([sides[0], shown, sides[1]], axis=1)
-        positions = rows * shown.shape[1] + columns + before - (mask is None)
+        inputs = np.concatenate([sides[0], shown[places], sides[1]], axis=1)
+        positions = rows * inputs.shape[1] + columns + before - (mask is None)
         if len(positions):
-            yield shown, positions, places[rows, columns]
+            yield inputs, positions, places[rows, columns]
 
 
 def as_lines(scores: Iterable[Score], facts: Mapping[str, Any]) -> list[dict[str, Any]]:

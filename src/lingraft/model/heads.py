@@ -26,6 +26,7 @@ class Predictor(nn.Module):
             self._hooks.append(after.register_forward_pre_hook(self._cut_inputs))
 
     def _chosen(self, hidden: torch.Tensor) -> torch.Tensor:
+        assert self._positions is not None
         return hidden.reshape(-1, hidden.shape[-1]).index_select(0, self._positions).unsqueeze(0)
 
     def _cut_inputs(self, module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...] | None:

@@ -1,5 +1,6 @@
 """The source model: any transformers checkpoint with an input embedding, its tokenizer, and what kind of language model it is."""
 
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,16 @@ class Source:
             "width": getattr(config, "hidden_size", None),
             "added_head": bool(self.added_head),
             "sentence_encoder": is_sentence_encoder(self.name),
+            "licence": licence_of(self.name),
         }
+
+
+def licence_of(name: str) -> str | None:
+    """The licence that a folder's model card names, if it has one."""
+    card = Path(name) / "README.md"
+    front = card.read_text(encoding="utf-8", errors="replace").split("---")[1:2] if card.is_file() else []
+    found = re.search(r"^license:\s*['\"]?([\w.-]+)", front[0], re.MULTILINE) if front else None
+    return found[1] if found else None
 
 
 def is_sentence_encoder(name: str) -> bool:
@@ -66,7 +76,7 @@ def kind_of(config: Any) -> Kind:
     """
     architecture = (getattr(config, "architectures", None) or [""])[0]
     masked, causal = type(config) in MODEL_FOR_MASKED_LM_MAPPING, type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
-    if causal and (not masked or architecture.endswith(("ForCausalLM", "LMHeadModel")) and architecture != "XLMWithLMHeadModel"):
+    if causal and (not masked or (architecture.endswith(("ForCausalLM", "LMHeadModel")) and architecture != "XLMWithLMHeadModel")):
         return "clm"
     if masked and not getattr(config, "is_encoder_decoder", False):
         return "mlm"
@@ -121,5 +131,7 @@ def load_source(name: str, *, seed: int, random_weights: bool = False) -> Source
     tokenizer = load_tokenizer(name)
     model, added = load_model(name, kind, seed=seed, random_weights=random_weights)
     if model.get_input_embeddings() is None or model.get_output_embeddings() is None:
-        raise ModelError(f"{type(model).__name__} of {name!r} has no input or output embeddings that transformers names: it cannot be grafted.")
+        raise ModelError(
+            f"{type(model).__name__} of {name!r} has no input or output embeddings that transformers names: it cannot be grafted."
+        )
     return Source(name, model, tokenizer, kind, added)

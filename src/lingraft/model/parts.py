@@ -1,6 +1,5 @@
 """The parameters behind the names of parts, found through transformers' own accessors."""
 
-
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -10,6 +9,7 @@ from torch import nn
 
 from lingraft.errors import RecipeError
 from lingraft.model.names import LAYERS, check_part
+
 
 def word_matrices(model: Any) -> dict[str, nn.Parameter]:
     """Name -> parameter of the input matrix and, where it is not tied, the output matrix."""
@@ -33,10 +33,18 @@ def _embedding_block(model: Any) -> set[int]:
     return {id(parameter) for table in tables for parameter in table.parameters()}
 
 
-def _position_tables(model: Any) -> set[int]:
+def _position_tables(model: Any) -> list[nn.Embedding]:
     named = model.base_model.named_modules()
-    tables = [module for name, module in named if isinstance(module, nn.Embedding) and re.search(r"position|wpe", name)]
-    return {id(parameter) for table in tables for parameter in table.parameters()}
+    return [module for name, module in named if isinstance(module, nn.Embedding) and re.search(r"position|wpe", name)]
+
+
+def longest_input(model: Any) -> int | None:
+    """Tokens that the position table has rows for; None where positions are not in a table.
+
+    Families with a padding row in the table (RoBERTa and its kind) count positions from the one after it.
+    """
+    tables = _position_tables(model)
+    return min((table.num_embeddings - (-1 if table.padding_idx is None else table.padding_idx) - 1 for table in tables), default=None)
 
 
 def num_layers(model: Any) -> int:
@@ -73,7 +81,7 @@ def parameters_of(model: Any, part: str) -> dict[str, nn.Parameter]:
         "embeddings": lambda n, p: id(p) in block or n in words or n in biases,
         "words": lambda n, p: n in words or n in biases,
         "specials": lambda n, p: n in words,
-        "positions": lambda n, p: id(p) in _position_tables(model),
+        "positions": lambda n, p: any(p is table.weight for table in _position_tables(model)),
         "body": lambda n, p: id(p) in in_base and id(p) not in block and n not in words,
         "head": lambda n, p: id(p) not in in_base and n not in words,
     }[check_part(part)]

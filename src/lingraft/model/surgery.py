@@ -24,7 +24,9 @@ def check_fits(model: Any, tokenizer_size: int) -> int:
     """Rows of the source's input matrix. Raises ModelError where its tokenizer has more tokens than the matrix has rows."""
     rows = int(model.get_input_embeddings().weight.shape[0])
     if tokenizer_size > rows:
-        raise ModelError(f"The source's tokenizer has {tokenizer_size} tokens, its embedding matrix {rows} rows: they do not belong together.")
+        raise ModelError(
+            f"The source's tokenizer has {tokenizer_size} tokens, its embedding matrix {rows} rows: they do not belong together."
+        )
     return rows
 
 

@@ -199,8 +199,11 @@ class _Encoder:
 
     def _encode(self, documents: list[Document]) -> _Chunk:
         # Millions of words a second: from here on no Python statement is run for each of them, only for each one not seen before.
-        found = pc.split_pattern(pa.array([self._cut(documents)]), _CUT).flatten().dictionary_encode()
-        numbers = np.array([self.table[unit] for unit in found.dictionary.to_pylist()])[found.indices.to_numpy()]
+        text = self._cut(documents).encode()
+        buffers = pa.py_buffer(np.array([0, len(text)], dtype=np.int32)), pa.py_buffer(text)  # arrow's own conversions import pandas
+        found = pc.split_pattern(pa.StringArray.from_buffers(1, *buffers), _CUT).values.dictionary_encode()
+        indices = np.frombuffer(found.indices.buffers()[1], dtype=np.int32, count=len(found))
+        numbers = np.array([self.table[unit] for unit in found.dictionary.to_pylist()])[indices]
         self._learn()
         lengths = self.lengths[numbers]
         offsets = np.concatenate([[0], np.cumsum(lengths)])

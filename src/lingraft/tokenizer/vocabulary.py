@@ -186,9 +186,7 @@ def frame(tokenizer: PreTrainedTokenizerBase, num_texts: int = 1) -> list[tuple[
         encoding = encoded.encodings[0]
         return list(zip(encoding.sequence_ids, encoding.ids, encoding.type_ids, strict=True))
     outside, rows, number = True, [], -1
-    for is_special, token, segment in zip(
-        encoded["special_tokens_mask"], encoded["input_ids"], encoded["token_type_ids"], strict=True
-    ):
+    for is_special, token, segment in zip(encoded["special_tokens_mask"], encoded["input_ids"], encoded["token_type_ids"], strict=True):
         number += outside and not is_special
         outside = bool(is_special)
         rows.append((None if is_special else number, token, segment))

@@ -1,6 +1,6 @@
 """A malloc that keeps what it has.
 
-glibc gives large blocks back to the kernel at once; a training step asks for the same blocks again, and the kernel must clear each page anew.
+glibc gives large blocks back to the kernel at once; a training step asks for the same blocks again, and the kernel clears each page anew.
 """
 
 import ctypes

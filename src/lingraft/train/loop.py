@@ -42,8 +42,10 @@ class Data:
 class Options:
     """How a phase is run, none of which changes what comes out of it.
 
-    record: called with a dictionary for metrics.jsonl. progress: called with (step, total, mean loss).
-    evaluate: held-out loss of the model as it is, called `evaluations` times. track: a logger that accelerate knows (tensorboard, wandb, mlflow).
+    record: called with a dictionary for metrics.jsonl. progress: called with (phase, step, total, mean loss).
+    resumed: called with the step a phase starts at, -1 for its beginning.
+    evaluate: held-out loss of the model as it is, called `evaluations` times.
+    track: a logger that accelerate knows (tensorboard, wandb, mlflow).
     """
 
     checkpoint_steps: int | None = None
@@ -109,7 +111,7 @@ class Phase:
     wrapped: Any = None
     frozen: FrozenRows | None = None
     speed: Speed = field(default_factory=Speed)
-    loss_sum: float = 0.0
+    loss_sum: torch.Tensor | float = 0.0
     loss_steps: int = 0
     saved_at: float = field(default_factory=time.monotonic)
 
@@ -151,9 +153,7 @@ def part_of(example: Example, index: int, parts: int) -> Example:
     return Example(example.inputs[first:last], example.positions[low:high] - first * length, example.targets[low:high])
 
 
-def train(
-    name: str, model: Any, settings: PhaseSettings, data: Data, *, total: int, seed: int, folder: Path, options: Options
-) -> Speed:
+def train(name: str, model: Any, settings: PhaseSettings, data: Data, *, total: int, seed: int, folder: Path, options: Options) -> Speed:
     """Train `model` in place for `total` steps, going on from the newest whole checkpoint below `folder`.
 
     Raises Interrupted after SIGINT or SIGTERM (a checkpoint is written first), TrainingError where the loss is not a number.
@@ -161,7 +161,8 @@ def train(
     accelerator = Accelerator(log_with=options.track, project_dir=str(folder / "tracking"))
     if settings.batch % (accelerator.num_processes * settings.accumulation):
         raise RecipeError(
-            f"batch = {settings.batch} cannot be split into {accelerator.num_processes} processes x {settings.accumulation} accumulation steps."
+            f"batch = {settings.batch} cannot be split into {accelerator.num_processes} processes x "
+            f"{settings.accumulation} accumulation steps."
         )
     keep_memory()
     phase = Phase(name, model, settings, data, total, seed, folder, options, accelerator, speed=Speed(options.warm_up))
@@ -283,7 +284,9 @@ def _backward(phase: Phase, example: Example, index: int) -> torch.Tensor:
     """
     accelerator, count = phase.accelerator, phase.settings.accumulation
     share = part_of(example, accelerator.process_index * count + index, accelerator.num_processes * count)
-    inputs, positions, targets = (torch.from_numpy(array).to(accelerator.device) for array in (share.inputs, share.positions, share.targets))
+    inputs, positions, targets = (
+        torch.from_numpy(array).to(accelerator.device) for array in (share.inputs, share.positions, share.targets)
+    )
     last = index == count - 1
     with contextlib.nullcontext() if last else accelerator.no_sync(phase.wrapped), _autocast(phase):
         logits = phase.wrapped(inputs, positions)

@@ -36,7 +36,9 @@ class Example:
     targets: Ids
 
 
-def choose_masked(ids: Ids, vocabulary: Vocabulary, rate: float, whole_words: bool, generator: np.random.Generator) -> npt.NDArray[np.bool_]:
+def choose_masked(
+    ids: Ids, vocabulary: Vocabulary, rate: float, whole_words: bool, generator: np.random.Generator
+) -> npt.NDArray[np.bool_]:
     """(batch, length) True at `rate` of the positions that are no specials: independently, or word by word (a word is masked whole)."""
     special = np.isin(ids, vocabulary.specials)
     if not whole_words:
@@ -47,13 +49,12 @@ def choose_masked(ids: Ids, vocabulary: Vocabulary, rate: float, whole_words: bo
     return (generator.random(int(words[-1]) + 1)[words].reshape(ids.shape) < rate) & ~special
 
 
-def masked_language_model(
-    ids: Ids, vocabulary: Vocabulary, rate: float, whole_words: bool, generator: np.random.Generator
-) -> Example:
+def masked_language_model(ids: Ids, vocabulary: Vocabulary, rate: float, whole_words: bool, generator: np.random.Generator) -> Example:
     """Devlin et al. 2019: `rate` of the tokens are predicted; 80 % of them show the mask, 10 % a random token, 10 % themselves."""
     chosen = choose_masked(ids, vocabulary, rate, whole_words, generator)
     if not chosen.any():
         chosen.flat[np.flatnonzero(~np.isin(ids, vocabulary.specials))[:1]] = True
+    assert vocabulary.mask is not None
     positions = np.flatnonzero(chosen)
     shown = ids.copy().ravel()
     kind = generator.random(len(positions))

@@ -11,7 +11,7 @@ from lingraft.errors import MissingExtra, RecipeError, suggest
 
 
 def check_tracker(name: str) -> str:
-    """The name, if accelerate can log to it here. Raises RecipeError for an unknown one, MissingExtra where its package is not installed."""
+    """The name, if accelerate can log to it here. Raises RecipeError for an unknown one, MissingExtra without its package."""
     if name not in LOGGER_TYPE_TO_CLASS:
         raise RecipeError(f"There is no tracker {name!r}. {suggest(name, LOGGER_TYPE_TO_CLASS)}")
     if name not in {str(tracker) for tracker in get_available_trackers()}:
