@@ -63,7 +63,7 @@ class Results:
     def add(self, key: Cell, values: Cell) -> None:
         """Append a cell, and print it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        torn = self.path.exists() and not self.path.read_bytes().endswith(b"\n")
+        torn = self.path.exists() and self.path.read_bytes()[-1:] not in (b"", b"\n")
         line = json.dumps({"key": key, "machine": machine(), "values": values}, ensure_ascii=False)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(("\n" if torn else "") + line + "\n")

@@ -26,16 +26,18 @@ class Cell:
     recipe: str
     learning_rate: str = "3e-4"
     changes: tuple[str, ...] = ()
+    source_text: tuple[str, ...] = ()
 
 
 CELLS = {
     "scratch": Cell("scratch", "5e-4"),
     "random": Cell("random"),
     "frozen": Cell("frozen", "3e-3"),
-    "rank by frequency": Cell("rank", changes=("rows.order=frequency",)),
-    "rank by id": Cell("rank", changes=("rows.order=id",)),
+    "rank by frequency": Cell("rank", changes=("rows.order=frequency",), source_text=("bundled:en",)),
+    "rank by id": Cell("rank", changes=("rows.order=id",), source_text=("bundled:en",)),
     "copy": Cell("copy"),
     "pieces": Cell("copy", changes=("rows.method=pieces",)),
+    "rank by frequency, source by id": Cell("rank", changes=("rows.order=frequency",)),
 }
 
 
@@ -77,10 +79,10 @@ def measure(name: str, seed: int, steps: int, folder: Path) -> dict[str, Any]:
         source_model(),
         to="de",
         text="bundled:de",
-        source_text="bundled:en" if cell.recipe == "rank" else (),
+        source_text=cell.source_text,
         recipe=cell.recipe,
         changes=changes(cell, steps, train_tokenizer(folder / "tokenizer")),
-        out=folder / f"{name.replace(' ', '-')}-{steps}-{seed}",
+        out=folder / f"{name.replace(',', '').replace(' ', '-')}-{steps}-{seed}",
         seed=seed,
         options=Options(progress=progress, log_steps=50),
     )

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 from safetensors.numpy import save_file
 from transformers import PreTrainedTokenizerBase
 
@@ -155,10 +156,17 @@ def _collected(run: Run) -> Iterator[None]:
         yield
 
 
+def _processes() -> PartialState:
+    """The processes that accelerate or torchrun started; on CPUs where they are told to, or where there is nothing else."""
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    has_gpu = torch.cuda.is_available() or torch.xpu.is_available()
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or (several and not has_gpu))
+
+
 @contextlib.contextmanager
 def _first() -> Iterator[None]:
     """Where accelerate started several processes: the first one does the work, the others find it complete."""
-    with PartialState().main_process_first():
+    with _processes().main_process_first():
         yield
 
 
@@ -166,13 +174,14 @@ def load(request: Request, run: Run) -> Source:
     """The source model; its vocabulary fits its matrix."""
     source = load_source(request.model, seed=request.seed, random_weights=request.recipe.source.weights == "random")
     check_fits(source.model, len(vocabulary.tokens(source.tokenizer)))
+    check_lengths(request, source.model)
     inputs = {"settings": _settings(request.recipe)["source"], "seed": request.seed, "weights": _source_fingerprint(source)}
     with _first():
         run.begin("source", inputs | {"vocabulary": fingerprint(source.tokenizer.get_vocab())})
         run.finish("source")
     threads = torch.get_num_threads()
     hardware = {"machine": platform.machine(), "cores": os.cpu_count(), "threads": threads, "torch": torch.__version__}
-    device = PartialState().device
+    device = _processes().device
     hardware["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     run.note(
         lingraft=version("lingraft"), recipe=request.recipe.name, kind=source.kind, seed=request.seed,

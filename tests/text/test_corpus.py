@@ -106,9 +106,13 @@ def test_standard_input_is_copied_and_can_be_read_again(tmp_path: Path, monkeypa
     assert corpus.places == (str(tmp_path / "stdin.txt"),)
     assert [list(corpus.documents()) for _ in range(2)] == [[Document(["a"], 0), Document(["b"], 1)]] * 2
     assert os.listdir(tmp_path) == ["stdin.txt"]
+    for nothing in (SimpleNamespace(isatty=lambda: True), SimpleNamespace(buffer=io.BytesIO(b""), isatty=lambda: False)):
+        monkeypatch.setattr(sys, "stdin", nothing)  # the same command again, to go on: what was copied stays
+        assert list(resolve(["-"], "de", settings=SETTINGS, spool=tmp_path / "stdin.txt").documents()) == list(corpus.documents())
+    assert os.listdir(tmp_path) == ["stdin.txt"]
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
     with pytest.raises(TextError, match="nothing is piped"):
-        resolve(["-"], "de", settings=SETTINGS, spool=tmp_path / "stdin.txt")
+        resolve(["-"], "de", settings=SETTINGS, spool=tmp_path / "other.txt")
 
 
 def test_the_hub_is_streamed_and_never_trusted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,10 +116,12 @@ class Phase:
     saved_at: float = field(default_factory=time.monotonic)
 
     def objective(self) -> str:
-        """Name of the objective."""
-        if self.settings.objective != "auto":
-            return self.settings.objective
-        return "clm" if self.data.vocabulary.mask is None else "mlm"
+        """Name of the objective. Raises RecipeError where the model cannot be trained for it."""
+        if self.settings.objective == "auto":
+            return "clm" if self.data.vocabulary.mask is None else "mlm"
+        if self.settings.objective == "mlm" and self.data.vocabulary.mask is None:
+            raise RecipeError(f"Phase {self.name!r} asks for objective mlm, but the source is a causal model. Use objective = 'auto'.")
+        return self.settings.objective
 
 
 def bfloat16_pays(device: torch.device) -> bool:
