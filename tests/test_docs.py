@@ -17,7 +17,7 @@ import typer
 from lingraft.cli import app, main
 from lingraft.model.names import PARTS
 from lingraft.recipe import load_recipe
-from lingraft.stages import order
+from lingraft.request import order
 from lingraft.text import bundled
 from lingraft.train import loop
 

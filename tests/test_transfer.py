@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 
 import lingraft
 from lingraft.errors import LingraftWarning, ModelError, RunError, TextError, TrainingError
-from lingraft.files import digest
+from lingraft.files import digest, write_text
 from lingraft.model.load import AUTO
 from lingraft.recipe import shipped
 from lingraft.run import Run
@@ -61,6 +61,14 @@ def results(run: Path) -> dict[str, str]:
 
 def times(run: Path) -> dict[str, int]:
     return {str(file.relative_to(run)): file.stat().st_mtime_ns for file in run.rglob("*") if file.is_file() and file.name != ".lock"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short_report() -> Iterator[None]:
+    """Most of a pico run's time would go into its pictures, which have tests of their own."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("lingraft.stages.write_report", lambda runs: write_text(runs[0] / "report.html", "short"))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +113,9 @@ def test_an_interruption_in_any_stage_is_made_up_for(
     assert results(go(pico("bert"), world, tmp_path / "run").path) == results(finished)
 
 
-def test_a_second_run_rewrites_nothing(copy: Path, finished: Path, pico: Pico, world: World):
+def test_a_second_run_rewrites_nothing(copy: Path, finished: Path, pico: Pico, world: World, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("lingraft.stages.write_report", lingraft.write_report)
+    go(pico("bert"), world, copy)
     before = times(copy)
     run = go(pico("bert"), world, copy)
     assert times(copy) == before
@@ -414,7 +424,7 @@ def test_text_that_is_too_short_leaves_nothing(text: str, error: type[Exception]
 
 
 def test_blocks_longer_than_the_models_positions_are_refused(pico: Pico, world: World, tmp_path: Path):
-    with pytest.raises(ModelError, match="positions for 63 only.*--set length=63"):
+    with pytest.raises(ModelError, match=r"positions for 63 only.*--set length=63"):
         go(pico("roberta"), world, tmp_path / "run", "length=80")
     assert not (tmp_path / "run").exists()
 
@@ -435,6 +445,7 @@ def test_a_loss_that_is_no_number_keeps_the_run(pico: Pico, world: World, tmp_pa
 
 def test_examples_can_be_kept_out(pico: Pico, world: World, tmp_path: Path):
     run = go(pico("bert"), world, tmp_path / "run", steps=0, examples=False)
+    lingraft.write_report([run.path])
     word = max(world.cipher.read_text().split(), key=len)
     assert not run.facts["examples"]
     assert all(word not in (run.path / name).read_text() for name in ("report.html", "model/README.md"))
@@ -463,7 +474,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 def test_kill_9_and_the_same_command_give_the_same_bytes(pico: Pico, world: World, tmp_path: Path):
     torch.set_num_threads(1)
-    arguments = command(pico("bert"), world, tmp_path / "run", 60)
+    arguments = command(pico("bert"), world, tmp_path / "run", 40)
     process = subprocess.Popen(
         [sys.executable, "-m", "lingraft", *arguments], env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
@@ -473,8 +484,8 @@ def test_kill_9_and_the_same_command_give_the_same_bytes(pico: Pico, world: Worl
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, process.stderr.read()[-2000:]
     assert not (tmp_path / "run" / "model").exists()
-    again = go(pico("bert"), world, tmp_path / "run", steps=60)
-    whole = go(pico("bert"), world, tmp_path / "whole", steps=60)
+    again = go(pico("bert"), world, tmp_path / "run", steps=40)
+    whole = go(pico("bert"), world, tmp_path / "whole", steps=40)
     assert results(again.path) == results(whole.path)
 
 

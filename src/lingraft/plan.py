@@ -14,9 +14,9 @@ from lingraft.model.load import Source
 from lingraft.model.parts import parameters_of, set_trainable
 from lingraft.model.surgery import graft
 from lingraft.recipe import load_recipe
+from lingraft.request import Request, leave_aside, opened
 from lingraft.run import Run
 from lingraft.speed import pace, steps_within
-from lingraft.stages import Request
 from lingraft.tokenizer.vocabulary import roles
 from lingraft.train.loop import Data, segments
 from lingraft.train.settings import PhaseSettings
@@ -38,8 +38,8 @@ def plan(
     texts, source_texts = ([places] if isinstance(places, str) else list(places) for places in (text, source_text))
     with tempfile.TemporaryDirectory() as folder:
         request = Request(model, to, texts, source_texts, load_recipe(recipe, changes), Path(folder) / "run", seed, minutes)
-        with stages.opened(request, None) as run:
-            stages.leave_aside(request, **aids)
+        with opened(request, None) as run:
+            leave_aside(request, **aids)
             return "\n".join(_lines(request, run))
 
 
@@ -50,7 +50,7 @@ def _lines(request: Request, run: Run) -> Iterator[str]:
     shards = stages.tokens(request, run, corpus, tokenizer)
     rows = stages.rows(request, run, source, tokenizer, shards, source_corpus)
     graft(source.model, rows, roles(tokenizer), seed=request.seed)
-    stages.check_lengths(request, source.model)
+    stages.check_phases(request, source.model)
     stages.held_out(request, run, corpus, tokenizer)
     yield f"{request.model} to {request.to} by the recipe {request.recipe.name!r}: {request.recipe.title}"
     text = corpus.survey

@@ -1,16 +1,13 @@
 """The stages of a transfer, each skipped where its output in the run folder is complete."""
 
 import contextlib
-import errno
 import hashlib
 import math
 import os
 import platform
-import shutil
 import time
-import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,16 +22,15 @@ from transformers import PreTrainedTokenizerBase
 from lingraft.aids import Aids, uses_source_text
 from lingraft.card import model_card
 from lingraft.embeddings import ORIGINS, ROWS, NewRows
-from lingraft.errors import Interrupted, LingraftError, LingraftWarning, ModelError, RunError, TextError
+from lingraft.errors import ModelError, RunError
 from lingraft.evaluate import language_model
 from lingraft.evaluate.language_model import HeldOut, Reader
-from lingraft.files import atomic_folder, atomic_write, digest, fingerprint, locked, write_text
-from lingraft.languages import parse
+from lingraft.files import atomic_folder, atomic_write, fingerprint, write_text
 from lingraft.model.load import Source, load_source
-from lingraft.model.parts import longest_input, parameters_of
+from lingraft.model.parts import longest_input, parameters_of, set_trainable
 from lingraft.model.surgery import check_fits
-from lingraft.recipe import Recipe
 from lingraft.report import write_report
+from lingraft.request import Request, settings_of
 from lingraft.run import MODEL, RECIPE, SCORES, Run, is_main_process
 from lingraft.run import ROWS as ROWS_FILE
 from lingraft.speed import steps_for
@@ -51,109 +47,6 @@ from lingraft.train.objectives import Vocabulary
 from lingraft.train.settings import PhaseSettings
 
 SAMPLE = 4_096  # held-out tokens that the loss is measured on during training
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the user asks for. See lingraft.transfer."""
-
-    model: str
-    to: str
-    text: Sequence[str]
-    source_text: Sequence[str]
-    recipe: Recipe
-    out: Path
-    seed: int
-    minutes: float | None = None
-    examples: bool = True
-
-
-def order(recipe: Recipe) -> list[str]:
-    """The stages of a run, in their order."""
-    before = ["source", "text", "tokenizer", "tokens", "rows", "held-out", "initial"]
-    return [*before, *(f"phase.{name}" for name in recipe.phases), "evaluation", "model"]
-
-
-@contextlib.contextmanager
-def opened(request: Request, restart_from: str | None) -> Iterator[Run]:
-    """The run folder of a request, held for this process; its warnings are kept in run.json.
-
-    A new folder is removed when a mistake of the user's ends the run before anything worth keeping was made.
-    """
-    parse(request.to)
-    missing = [folder for folder in (request.out, *request.out.parents) if not folder.exists()]
-    is_new = bool(missing) or (request.out.is_dir() and not any(request.out.iterdir()))
-    run = Run.create(request.out)
-    try:
-        with locked(run.path) if is_main_process() else contextlib.nullcontext(), _collected(run):
-            _check(request.recipe, run, restart_from)
-            if restart_from:
-                run.restart_from(restart_from, order(request.recipe))
-            yield run
-    except LingraftError as error:
-        done = [stage for stage in order(request.recipe)[2:] if run.is_complete(stage)]
-        if is_new and is_main_process() and not isinstance(error, Interrupted) and (not done or isinstance(error, TextError)):
-            _remove(run.path, missing)
-        raise
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise RunError(f"Cannot write to {run.path}: {error.strerror}. Free space, then run the same command again.") from error
-
-
-def _remove(folder: Path, missing: list[Path]) -> None:
-    """Take back a run folder and those of its parents that were missing before it."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if not missing:
-        folder.mkdir()
-    with contextlib.suppress(OSError):  # another run may have moved in
-        for parent in missing[1:]:
-            parent.rmdir()
-
-
-def _check(recipe: Recipe, run: Run, restart_from: str | None) -> None:
-    """Raise RunError where the recipe is not the folder's in what stays of it; before anything is written or removed."""
-    stages, settings = order(recipe), _settings(recipe)
-    kept = stages[: stages.index(restart_from)] if restart_from in stages else stages
-    for stage in kept:
-        if stage in settings:
-            run.agree(stage, settings[stage])
-
-
-def leave_aside(request: Request, **aids: Any) -> None:
-    """Warn of aids that the recipe does not use."""
-    unused = {"source_text": request.source_text and not uses_source_text(request.recipe.rows), **aids}
-    for name in (name for name, given in unused.items() if given):
-        option = name.replace("_", "-")
-        warnings.warn(f"The recipe {request.recipe.name!r} does not use --{option}; it is left aside.", LingraftWarning, stacklevel=3)
-
-
-def _settings(recipe: Recipe) -> dict[str, Any]:
-    """Stage -> what of the recipe it is made from."""
-    own = {"source": recipe.source, "text": recipe.text, "rows": recipe.rows, "held-out": recipe.evaluation}
-    phases = {f"phase.{name}": phase for name, phase in recipe.phases.items()}
-    found: dict[str, Any] = {stage: settings.model_dump() for stage, settings in {**own, **phases}.items()}
-    read = recipe.tokenizer.read
-    found["tokenizer"] = recipe.tokenizer.model_dump() | ({"read": digest(Path(read))} if read and Path(read).exists() else {})
-    found["evaluation"] = found["model"] = {"phases": list(recipe.phases)}
-    return found
-
-
-@contextlib.contextmanager
-def _collected(run: Run) -> Iterator[None]:
-    """Show lingraft's warnings and keep them in run.json."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", LingraftWarning)
-        show = warnings.showwarning
-
-        def keep(message: Warning | str, category: type[Warning], *place: Any) -> None:
-            show(message, category, *place)
-            known = run.facts.get("warnings", [])
-            if issubclass(category, LingraftWarning) and str(message) not in known:
-                run.note(warnings=[*known, str(message)])
-
-        warnings.showwarning = keep  # type: ignore[assignment]
-        yield
 
 
 def _processes() -> PartialState:
@@ -174,8 +67,8 @@ def load(request: Request, run: Run) -> Source:
     """The source model; its vocabulary fits its matrix."""
     source = load_source(request.model, seed=request.seed, random_weights=request.recipe.source.weights == "random")
     check_fits(source.model, len(vocabulary.tokens(source.tokenizer)))
-    check_lengths(request, source.model)
-    inputs = {"settings": _settings(request.recipe)["source"], "seed": request.seed, "weights": _source_fingerprint(source)}
+    check_phases(request, source.model)
+    inputs = {"settings": settings_of(request.recipe)["source"], "seed": request.seed, "weights": _source_fingerprint(source)}
     with _first():
         run.begin("source", inputs | {"vocabulary": fingerprint(source.tokenizer.get_vocab())})
         run.finish("source")
@@ -208,7 +101,7 @@ def survey(request: Request, run: Run) -> tuple[Corpus, Corpus | None]:
     is_used = bool(request.source_text) and uses_source_text(request.recipe.rows)
     source_text = resolve(request.source_text, language_of(request.source_text, "en"), settings=settings, spool=None) if is_used else None
     texts = {corpus.language: corpus} | ({"source": source_text} if source_text else {})
-    inputs = {"language": request.to, "settings": _settings(request.recipe)["text"]}
+    inputs = {"language": request.to, "settings": settings_of(request.recipe)["text"]}
     with _first():
         run.begin("text", inputs | {f"{name} text": text.survey.fingerprint for name, text in texts.items()})
         run.note(language=request.to, text={name: {**asdict(text.survey), "places": list(text.places)} for name, text in texts.items()})
@@ -221,12 +114,13 @@ def tokenizer(request: Request, run: Run, source: Source, corpus: Corpus) -> Pre
     """The target's tokenizer: trained on the training part of the text, read, or the source's own."""
     settings, folder = request.recipe.tokenizer, run.path / "tokenizer" / request.to
     with _first():
-        if not run.begin("tokenizer", {"settings": _settings(request.recipe)["tokenizer"]}):
+        if not run.begin("tokenizer", {"settings": settings_of(request.recipe)["tokenizer"]}):
             lines = (line for document in corpus.split("train") for line in document.lines)
             with atomic_folder(run.path / "tokenizer" / "source") as temporary:
                 source.tokenizer.save_pretrained(temporary)
             with atomic_folder(folder) as temporary:
                 made = tokenizers.prepare(lines, settings, source.tokenizer)
+                tokenizers.check_family(made, source.model.config)
                 made.save_pretrained(temporary)
             run.note(tokenizer=measure_tokenizer(made, corpus.split("held-out"), source.tokenizer))
             run.finish("tokenizer")
@@ -262,7 +156,7 @@ def rows(request: Request, run: Run, source: Source, made: PreTrainedTokenizerBa
     for phase in request.recipe.phases.values():
         blocks(shards, made, phase.length)
     with _first():
-        if not run.begin("rows", {"settings": _settings(request.recipe)["rows"]}):
+        if not run.begin("rows", {"settings": settings_of(request.recipe)["rows"]}):
             with atomic_write(run.path / ROWS_FILE) as temporary:
                 _save_rows(found, temporary)
             run.note(origin=found.counts())
@@ -294,7 +188,7 @@ def held_out(request: Request, run: Run, corpus: Corpus, tokenizer: PreTrainedTo
     """The held-out part of the text, with its masks."""
     path, settings = run.path / "held-out" / f"{request.to}.safetensors", request.recipe.evaluation
     with _first():
-        if not run.begin("held-out", {"settings": _settings(request.recipe)["held-out"]}):
+        if not run.begin("held-out", {"settings": settings_of(request.recipe)["held-out"]}):
             found = language_model.prepare(corpus.split("held-out"), tokenizer, settings, end_id(tokenizer))
             with atomic_write(path) as temporary:
                 found.save(temporary)
@@ -302,8 +196,8 @@ def held_out(request: Request, run: Run, corpus: Corpus, tokenizer: PreTrainedTo
     return HeldOut.load(path)
 
 
-def check_lengths(request: Request, model: Any) -> None:
-    """Raise ModelError where a block is longer than the model has positions."""
+def check_phases(request: Request, model: Any) -> None:
+    """Raise ModelError where a block is longer than the model has positions, RecipeError for a part to train that it does not have."""
     longest = longest_input(model)
     for name, settings in request.recipe.phases.items():
         if longest is not None and settings.length > longest:
@@ -311,6 +205,9 @@ def check_lengths(request: Request, model: Any) -> None:
                 f"Blocks of phase {name!r} have {settings.length} tokens, but {request.model} has positions for {longest} only. "
                 f"Use --set length={longest}."
             )
+        for parts in (settings.train, *(switch.train for switch in settings.switch)):
+            set_trainable(model, parts)
+    model.requires_grad_(True)
 
 
 def reader(request: Request, tokenizer: PreTrainedTokenizerBase, kind: str) -> Reader:
@@ -358,7 +255,12 @@ def phase(
         checkpoint.restore_weights(source.model, _finished(run, settings.start_from))
     total = _total(request, run, source, data, name)
     own_seed = int(fingerprint([request.seed, name])[:8], 16)
-    inputs = {"settings": _settings(request.recipe)[f"phase.{name}"], "steps": total, "seed": own_seed, "threads": torch.get_num_threads()}
+    inputs = {
+        "settings": settings_of(request.recipe)[f"phase.{name}"],
+        "steps": total,
+        "seed": own_seed,
+        "threads": torch.get_num_threads(),
+    }
     run.begin(f"phase.{name}", inputs)
     sample = found.head(SAMPLE)
     options = replace(
@@ -402,7 +304,7 @@ def planned_steps(settings: PhaseSettings, data: Data) -> int:
 
 def evaluate(request: Request, run: Run, source: Source, found: HeldOut, how: Reader) -> None:
     """The scores of the finished model."""
-    if not run.begin("evaluation", {"settings": _settings(request.recipe)["evaluation"]}) and is_main_process():
+    if not run.begin("evaluation", {"settings": settings_of(request.recipe)["evaluation"]}) and is_main_process():
         before = [line for line in run.lines(SCORES) if line["model"] == "initial"]
         run.write_scores(before + measure(request, source.model, found, how, "final"))
         run.finish("evaluation")
@@ -410,7 +312,7 @@ def evaluate(request: Request, run: Run, source: Source, found: HeldOut, how: Re
 
 def export(request: Request, run: Run, source: Source, made: PreTrainedTokenizerBase) -> None:
     """A plain transformers folder with its card, and the report."""
-    if not run.begin("model", {"settings": _settings(request.recipe)["model"]}) and is_main_process():
+    if not run.begin("model", {"settings": settings_of(request.recipe)["model"]}) and is_main_process():
         with atomic_folder(run.path / MODEL) as temporary:
             source.model.save_pretrained(temporary)
             made.save_pretrained(temporary)

@@ -6,8 +6,8 @@ from pathlib import Path
 from lingraft import stages
 from lingraft.model.surgery import graft
 from lingraft.recipe import load_recipe
+from lingraft.request import Request, leave_aside, opened
 from lingraft.run import Run
-from lingraft.stages import Request
 from lingraft.tokenizer.vocabulary import roles
 from lingraft.train.loop import Options
 
@@ -40,15 +40,15 @@ def transfer(
     texts, source_texts = ([places] if isinstance(places, str) else list(places) for places in (text, source_text))
     request = Request(model, to, texts, source_texts, load_recipe(recipe, changes), Path(out), seed, minutes, examples)
     options = options or Options()
-    with stages.opened(request, restart_from) as run:
-        stages.leave_aside(request, parallel=parallel, lexicon=lexicon, vectors=vectors)
+    with opened(request, restart_from) as run:
+        leave_aside(request, parallel=parallel, lexicon=lexicon, vectors=vectors)
         source = stages.load(request, run)
         corpus, source_corpus = stages.survey(request, run)
         tokenizer = stages.tokenizer(request, run, source, corpus)
         shards = stages.tokens(request, run, corpus, tokenizer)
         rows = stages.rows(request, run, source, tokenizer, shards, source_corpus)
         graft(source.model, rows, roles(tokenizer), seed=seed)
-        stages.check_lengths(request, source.model)
+        stages.check_phases(request, source.model)
         held_out, reader = stages.held_out(request, run, corpus, tokenizer), stages.reader(request, tokenizer, source.kind)
         stages.initial(request, run, source, held_out, reader)
         for name in request.recipe.phases:

@@ -66,8 +66,5 @@ def main() -> None:
             raise
         print(f"lingraft: {error}", file=sys.stderr)
         raise SystemExit(130 if isinstance(error, Interrupted) else 2) from None
-    except KeyboardInterrupt:
-        print("lingraft: Interrupted. The same command goes on from the last complete stage.", file=sys.stderr)
-        raise SystemExit(130) from None
     except BrokenPipeError:
         raise SystemExit(1) from None

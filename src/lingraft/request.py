@@ -1,0 +1,122 @@
+"""What a run is asked for, and its folder while it works: opened, held, compared with the recipe, cleared away after a mistake."""
+
+import contextlib
+import errno
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lingraft.aids import uses_source_text
+from lingraft.errors import Interrupted, LingraftError, LingraftWarning, RunError, TextError
+from lingraft.files import digest, locked
+from lingraft.languages import parse
+from lingraft.recipe import Recipe
+from lingraft.run import Run, is_main_process
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asks for. See lingraft.transfer."""
+
+    model: str
+    to: str
+    text: Sequence[str]
+    source_text: Sequence[str]
+    recipe: Recipe
+    out: Path
+    seed: int
+    minutes: float | None = None
+    examples: bool = True
+
+
+def order(recipe: Recipe) -> list[str]:
+    """The stages of a run, in their order."""
+    before = ["source", "text", "tokenizer", "tokens", "rows", "held-out", "initial"]
+    return [*before, *(f"phase.{name}" for name in recipe.phases), "evaluation", "model"]
+
+
+@contextlib.contextmanager
+def opened(request: Request, restart_from: str | None) -> Iterator[Run]:
+    """The run folder of a request, held for this process; its warnings are kept in run.json.
+
+    A new folder is removed when a mistake of the user's ends the run before anything worth keeping was made.
+    """
+    parse(request.to)
+    missing = [folder for folder in (request.out, *request.out.parents) if not folder.exists()]
+    is_new = bool(missing) or (request.out.is_dir() and not any(request.out.iterdir()))
+    run = Run.create(request.out)
+    try:
+        with locked(run.path) if is_main_process() else contextlib.nullcontext(), _collected(run):
+            _check(request.recipe, run, restart_from)
+            if restart_from:
+                run.restart_from(restart_from, order(request.recipe))
+            yield run
+    except LingraftError as error:
+        done = [stage for stage in order(request.recipe)[2:] if run.is_complete(stage)]
+        if is_new and is_main_process() and not isinstance(error, Interrupted) and (not done or isinstance(error, TextError)):
+            _remove(run.path, missing)
+        raise
+    except KeyboardInterrupt:
+        raise Interrupted("Interrupted. The same command goes on from the last complete stage.") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise RunError(f"Cannot write to {run.path}: {error.strerror}. Free space, then run the same command again.") from error
+
+
+def _remove(folder: Path, missing: list[Path]) -> None:
+    """Take back a run folder and those of its parents that were missing before it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if not missing:
+        folder.mkdir()
+    with contextlib.suppress(OSError):  # another run may have moved in
+        for parent in missing[1:]:
+            parent.rmdir()
+
+
+def _check(recipe: Recipe, run: Run, restart_from: str | None) -> None:
+    """Raise RunError where the recipe is not the folder's in what stays of it; before anything is written or removed."""
+    stages, settings = order(recipe), settings_of(recipe)
+    kept = stages[: stages.index(restart_from)] if restart_from in stages else stages
+    for stage in kept:
+        if stage in settings:
+            run.agree(stage, settings[stage])
+
+
+def leave_aside(request: Request, **aids: Any) -> None:
+    """Warn of aids that the recipe does not use."""
+    unused = {"source_text": request.source_text and not uses_source_text(request.recipe.rows), **aids}
+    for name in (name for name, given in unused.items() if given):
+        option = name.replace("_", "-")
+        warnings.warn(f"The recipe {request.recipe.name!r} does not use --{option}; it is left aside.", LingraftWarning, stacklevel=3)
+
+
+def settings_of(recipe: Recipe) -> dict[str, Any]:
+    """Stage -> what of the recipe it is made from."""
+    own = {"source": recipe.source, "text": recipe.text, "rows": recipe.rows, "held-out": recipe.evaluation}
+    phases = {f"phase.{name}": phase for name, phase in recipe.phases.items()}
+    found: dict[str, Any] = {stage: settings.model_dump() for stage, settings in {**own, **phases}.items()}
+    read = recipe.tokenizer.read
+    found["tokenizer"] = recipe.tokenizer.model_dump() | ({"read": digest(Path(read))} if read and Path(read).exists() else {})
+    found["evaluation"] = found["model"] = {"phases": list(recipe.phases)}
+    return found
+
+
+@contextlib.contextmanager
+def _collected(run: Run) -> Iterator[None]:
+    """Show lingraft's warnings and keep them in run.json."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", LingraftWarning)
+        show = warnings.showwarning
+
+        def keep(message: Warning | str, category: type[Warning], *place: Any) -> None:
+            show(message, category, *place)
+            known = run.facts.get("warnings", [])
+            if issubclass(category, LingraftWarning) and str(message) not in known:
+                run.note(warnings=[*known, str(message)])
+
+        warnings.showwarning = keep  # type: ignore[assignment]
+        yield
