@@ -1,5 +1,6 @@
 """The whole job on pico models: every recipe and family, interruptions of every kind, reuse, refusals."""
 
+import errno
 import json
 import os
 import shutil
@@ -441,6 +442,19 @@ def test_a_loss_that_is_no_number_keeps_the_run(pico: Pico, world: World, tmp_pa
         go(pico("bert"), world, tmp_path / "run", "learning_rate=1e30", "phases.0.warmup=0", "phases.0.clip=0")
     assert (tmp_path / "run" / "tokens").exists()
     assert results(go(pico("bert"), world, tmp_path / "run", restart_from="phase.train").path)
+
+
+@pytest.mark.parametrize("place", ["lingraft.run.Run.record", "lingraft.files._sync", "lingraft.train.checkpoint.save_file"])
+def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_later(
+    place: str, finished: Path, pico: Pico, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*arguments: Any, **options: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched, pytest.raises(RunError, match=r"No space left on device.*Free space"):  # noqa: PT012
+        patched.setattr(place, full)
+        go(pico("bert"), world, tmp_path / "run")
+    assert results(go(pico("bert"), world, tmp_path / "run").path) == results(finished)
 
 
 def test_examples_can_be_kept_out(pico: Pico, world: World, tmp_path: Path):

@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM,
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
 
 from lingraft.errors import ModelError
+from lingraft.model.heads import Predictor
 
 Kind = Literal["mlm", "clm"]
 AUTO = {"mlm": AutoModelForMaskedLM, "clm": AutoModelForCausalLM}
@@ -105,7 +106,7 @@ def load_model(name: str, kind: Kind, *, seed: int, random_weights: bool = False
     config = load_config(name)
     torch.manual_seed(seed)
     if random_weights:
-        return AUTO[kind].from_config(config, trust_remote_code=False).float(), []
+        return AUTO[kind].from_config(config, trust_remote_code=False).float().eval(), []
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
     try:
@@ -134,4 +135,25 @@ def load_source(name: str, *, seed: int, random_weights: bool = False) -> Source
         raise ModelError(
             f"{type(model).__name__} of {name!r} has no input or output embeddings that transformers names: it cannot be grafted."
         )
+    _check_predictions(model, name)
     return Source(name, model, tokenizer, kind, added)
+
+
+@torch.no_grad()
+def _check_predictions(model: Any, name: str) -> None:
+    """Raise ModelError for a family whose predictions at chosen positions are not its predictions there: its parts are joined otherwise."""
+    ids, positions = torch.arange(14).reshape(2, 7), torch.tensor([3, 9])
+    predictor = Predictor(model)
+    try:
+        chosen = predictor(ids, positions)
+        predictor.release()
+        whole = model(input_ids=ids)[0].flatten(0, 1)[positions]
+        is_same = chosen.shape == whole.shape and torch.allclose(chosen, whole, rtol=1e-3, atol=1e-3)
+    except (RuntimeError, ValueError, TypeError, IndexError):
+        is_same = False
+    finally:
+        predictor.remove()
+    if not is_same:
+        raise ModelError(
+            f"lingraft cannot train the family {model.config.model_type!r} of {name!r} yet: its head does not follow its body."
+        )

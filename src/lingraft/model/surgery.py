@@ -40,12 +40,19 @@ def graft(model: Any, rows: NewRows, roles: Mapping[str, int], *, seed: int) -> 
     """
     old = {name: matrix.detach().clone() for name, matrix in word_matrices(model).items()}
     biases = {name: bias.detach().clone() for name, bias in output_biases(model).items()}
-    model.resize_token_embeddings(rows.num_new, mean_resizing=False)
+    _resize(model, rows.num_new)
     model.config.vocab_size = rows.num_new
     generator = np.random.default_rng([seed, 1])
     _refill(word_matrices(model), old, rows, generator)
     _refill(output_biases(model), biases, rows.without_direct(), generator)
     _set_special_ids(model, roles)
+
+
+def _resize(model: Any, size: int) -> None:
+    try:
+        model.resize_token_embeddings(size, mean_resizing=False)
+    except (TypeError, NotImplementedError) as error:
+        raise ModelError(f"The vocabulary of the family {model.config.model_type!r} cannot be resized by transformers: {error}.") from error
 
 
 def _refill(new: dict[str, nn.Parameter], old: dict[str, torch.Tensor], rows: NewRows, generator: np.random.Generator) -> None:
