@@ -11,11 +11,11 @@ from lingraft.transfer import transfer
 
 HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
 SETTINGS = ("tokenizer.size=8000", "batch=16", "length=128", "evaluation.max_characters=50000")
-STEPS = 120
+STEPS = 110
 SENTENCES = (
     "Klicken Sie auf die {mask}, um das Dokument zu speichern.",
-    "Wählen Sie im {mask} Format einen Eintrag aus.",
-    "Die Funktion gibt eine {mask} zurück.",
+    "Gibt die Anzahl {mask} Zeichen zurück.",
+    "=SUMME(A1:{mask}",
 )
 
 
