@@ -101,6 +101,7 @@ FAMILIES: dict[str, tuple[str, dict[str, str], str | None, Callable[[int], trans
     "electra": ("wordpiece", BERT, "[CLS] $A [SEP]", lambda v: transformers.ElectraConfig(vocab_size=v, embedding_size=16, **WIDTH), "ElectraForMaskedLM"),
     "modernbert": ("bpe", BERT, "[CLS] $A [SEP]", lambda v: transformers.ModernBertConfig(vocab_size=v, **WIDTH), "ModernBertForMaskedLM"),
     "gpt2": ("bpe", {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}, None, lambda v: transformers.GPT2Config(vocab_size=v, n_embd=32, n_layer=2, n_head=2, n_positions=64), "GPT2LMHeadModel"),
+    "opt": ("bpe", {"bos_token": "</s>", "eos_token": "</s>", "pad_token": "<pad>"}, "</s> $A", lambda v: transformers.OPTConfig(vocab_size=v, word_embed_proj_dim=16, ffn_dim=48, max_position_embeddings=64, **{k: w for k, w in WIDTH.items() if k != "intermediate_size"}), "OPTForCausalLM"),
     "llama": ("unigram", {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}, "<s> $A", lambda v: transformers.LlamaConfig(vocab_size=v, tie_word_embeddings=False, **DECODER), "LlamaForCausalLM"),
     "qwen2": ("bpe", {"eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"}, None, lambda v: transformers.Qwen2Config(vocab_size=v, tie_word_embeddings=True, **{k: w for k, w in DECODER.items() if k != "head_dim"}), "Qwen2ForCausalLM"),
     "gemma2": ("unigram", {"bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<unk>", "pad_token": "<pad>"}, "<bos> $A", lambda v: transformers.Gemma2Config(vocab_size=v, **DECODER), "Gemma2ForCausalLM"),

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from lingraft import files
 from lingraft.errors import RunError
@@ -22,6 +24,13 @@ def test_a_file_appears_whole(tmp_path: Path):
         assert not (tmp_path / "deep" / "file").exists()
     assert (tmp_path / "deep" / "file").read_text() == "new"
     assert names(tmp_path) == ["deep", "file"]
+
+
+def test_what_safetensors_writes_may_be_read_by_all_who_may_read_new_files(tmp_path: Path):
+    with files.atomic_write(tmp_path / "one.safetensors") as temporary:
+        save_file({"a": np.zeros(2)}, temporary)
+    (tmp_path / "plain").write_text("")
+    assert (tmp_path / "one.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path: Path):

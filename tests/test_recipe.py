@@ -70,6 +70,12 @@ def test_extends_finds_a_file_beside_it(tmp_path: Path):
     assert [phase.steps for phase in recipe.phases.values()] == [5, 9]
 
 
+def test_a_name_in_the_file_stays_and_is_not_inherited(tmp_path: Path):
+    (tmp_path / "recipe.toml").write_text(load_recipe("rank").to_toml())
+    (tmp_path / "child.toml").write_text('extends = "recipe.toml"')
+    assert [load_recipe(str(tmp_path / name)).name for name in ("recipe.toml", "child.toml")] == ["rank", "child"]
+
+
 def test_extends_goes_one_level(tmp_path: Path):
     with pytest.raises(RecipeError, match="one level"):
         load_recipe(write(tmp_path, 'extends = "frozen"\n'))

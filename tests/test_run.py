@@ -61,7 +61,11 @@ def test_restarting_forgets_a_stage_and_all_after_it(run: Run):
         complete(run, stage, {})
     for phase, step in (("train", 10), ("other", 10)):
         run.record({"phase": phase, "step": step})
+    run.spend("train", 3.0)
+    run.spend("train", 2.0)
+    assert run.facts["seconds"] == 5.0
     run.restart_from("initial", ORDER)
+    assert run.facts["seconds"] == 0
     assert [stage for stage in ORDER if run.is_complete(stage)] == ["text", "tokens", "rows"]
     assert not (run.path / "model").exists()
     assert not (run.path / SCORES).exists()

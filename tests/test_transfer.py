@@ -31,7 +31,7 @@ from lingraft.train.loop import Options
 
 Pico = Callable[[str], Path]
 SMALL = ["tokenizer.size=300", "batch=4", "length=32", "evaluation.max_characters=2000", "precision=float32"]
-DECODERS = ("gpt2", "llama", "qwen2", "gemma2")
+DECODERS = ("gpt2", "opt", "llama", "qwen2", "gemma2")
 
 
 class StoppedError(Exception):

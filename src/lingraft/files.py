@@ -13,6 +13,15 @@ import filelock
 
 from lingraft.errors import RunError
 
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
+
+def _finish(path: Path) -> None:
+    """Sync a new file or folder; safetensors makes files that only their owner may read, which ours are not."""
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~_UMASK)
+    _sync(path)
+
 
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
@@ -34,7 +43,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.partial")
     try:
         yield temporary
-        _sync(temporary)
+        _finish(temporary)
         os.replace(temporary, path)
         _sync(path.parent)
     except Exception as error:
@@ -54,7 +63,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         yield temporary
         for file in sorted(temporary.rglob("*")):
-            _sync(file)
+            _finish(file)
         if path.exists():
             shutil.rmtree(path)
         os.replace(temporary, path)

@@ -33,7 +33,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field("", description="set from the file")
+    name: str = Field("", description="by default the file's")
     title: str = Field("", description="one line: what it does and whose it is")
     source: SourceSettings = SourceSettings()
     text: TextSettings = TextSettings()
@@ -93,7 +93,8 @@ def _parse(name: str, text: str, folder: Path) -> dict[str, Any]:
     parent_name, parent_text = _read(str(beside if beside.is_file() else parent))
     if "extends" in tomllib.loads(parent_text):
         raise RecipeError(f"Recipe {name!r} extends {parent_name!r}, which extends another: one level only.")
-    return _merge(_parse(parent_name, parent_text, folder), table)
+    base = _parse(parent_name, parent_text, folder)
+    return _merge({key: value for key, value in base.items() if key != "name"}, table)
 
 
 def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,6 +168,6 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
     for change in changes:
         _apply(table, change)
     try:
-        return Recipe.model_validate({**table, "name": name})
+        return Recipe.model_validate({"name": name, **table})
     except ValidationError as error:
         raise RecipeError(_explain(name, error)) from error

@@ -111,6 +111,7 @@ class Run:
                 shutil.rmtree(output) if output.is_dir() else output.unlink(missing_ok=True)
             if name.startswith("phase."):
                 self.forget_metrics(name.removeprefix("phase."), -1)
+                self.spend(name.removeprefix("phase."), None)
 
     def outputs(self, stage: str) -> list[Path]:
         """What a stage leaves in the folder."""
@@ -138,6 +139,15 @@ class Run:
         """Add to run.json."""
         if is_main_process():
             write_json(self.path / FACTS, {**self.facts, **facts})
+
+    def spend(self, phase: str, seconds: float | None) -> None:
+        """Count `seconds` of training for a phase; None: forget those it has."""
+        spent = dict(self.facts.get("phase_seconds", {}))
+        if seconds is not None:
+            spent[phase] = spent.get(phase, 0.0) + seconds
+        elif spent.pop(phase, None) is None:
+            return
+        self.note(phase_seconds=spent, seconds=sum(spent.values()))
 
     def lines(self, name: str) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl or scores.jsonl; a torn last line is left out."""

@@ -261,7 +261,7 @@ def phase(
         "seed": own_seed,
         "threads": torch.get_num_threads(),
     }
-    run.begin(f"phase.{name}", inputs)
+    is_done = run.begin(f"phase.{name}", inputs)
     sample = found.head(SAMPLE)
     options = replace(
         options,
@@ -270,10 +270,14 @@ def phase(
         evaluate=lambda model: language_model.held_out_loss(model, sample, how),
     )
     began = time.monotonic()
-    speed = train(name, source.model, settings, data, total=total, seed=own_seed, folder=folder, options=options)
+    try:
+        speed = train(name, source.model, settings, data, total=total, seed=own_seed, folder=folder, options=options)
+    finally:
+        if not is_done:
+            run.spend(name, time.monotonic() - began)
     source.model.to("cpu")
     if speed.steps:
-        run.note(tokens_per_second=speed.tokens_per_second, seconds=run.facts.get("seconds", 0.0) + time.monotonic() - began)
+        run.note(tokens_per_second=speed.tokens_per_second)
     run.finish(f"phase.{name}")
 
 

@@ -100,7 +100,7 @@ def test_half_a_surrogate_pair_in_json(tmp_path: Path) -> None:
         ("x.jsonl", b'{"text": "a\n', r"x.jsonl, line 1: not JSON \(.*one object on each line"),
         ("x.jsonl", b'{"text": "a"}\n["b"]\n', "x.jsonl, line 2: a record must be an object.*not list"),
         ("x.jsonl", b'{"text": 3}\n', "x.jsonl, line 1, column 'text' holds int, not text"),
-        ("x.jsonl", b'{"a": "x", "b": "y"}\n', "which column holds the text.*'a', 'b'.*Rename one"),
+        ("x.jsonl", b'{"a": "x", "b": "y"}\n', "which column holds the text.*'a', 'b'.*text.column=NAME"),
         ("x.parquet", b"no parquet at all", "x.parquet is not a Parquet file"),
         ("x.parquet", parquet({"a": [1], "b": [2]}), "which column holds the text.*'a', 'b'"),
         ("x.parquet", parquet({"text": [1]}), "column 'text' holds int, not text"),
@@ -109,6 +109,16 @@ def test_half_a_surrogate_pair_in_json(tmp_path: Path) -> None:
 def test_what_is_not_text_is_said_so(tmp_path: Path, name: str, data: bytes, message: str) -> None:
     with pytest.raises(TextError, match=message):
         lines_of(tmp_path, name, data)
+
+
+def test_the_column_that_is_named_is_read(tmp_path: Path) -> None:
+    records = {"a": ["eins"], "b": ["zwei"]}
+    (tmp_path / "x.jsonl").write_bytes(b'{"a": "eins", "b": "zwei"}\n')
+    (tmp_path / "x.parquet").write_bytes(parquet(records))
+    for name in ("x.jsonl", "x.parquet"):
+        assert [line for batch in read(str(tmp_path / name), "strict", "b") for line in batch if line] == ["zwei"]
+        with pytest.raises(TextError, match="no column 'c'"):
+            list(read(str(tmp_path / name), "strict", "c"))
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

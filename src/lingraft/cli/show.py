@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from lingraft.run import Run, is_main_process
 
 @contextlib.contextmanager
 def progress() -> Iterator[Any]:
-    """Yield a callback (phase, step, total, loss) that draws a bar with the time left on stderr."""
+    """Yield a callback (phase, step, total, loss) that draws a bar with the time left on stderr, or prints lines where it is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -18,7 +19,11 @@ def progress() -> Iterator[Any]:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.3f}"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), disable=not is_main_process()) as bar:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines
+        return
+    with Progress(*columns, console=console, disable=not is_main_process()) as bar:
         tasks: dict[tuple[str, int], Any] = {}
 
         def advance(phase: str, step: int, total: int, loss: float) -> None:
@@ -28,6 +33,13 @@ def progress() -> Iterator[Any]:
             bar.update(tasks[key], completed=step, loss=loss)
 
         yield advance
+
+
+def _lines(phase: str, step: int, total: int, loss: float) -> None:
+    """For a log: about ten lines over a phase."""
+    every = max(1, total // 10)
+    if is_main_process() and (step % every < min(10, every) or step == total):
+        print(f"{phase}  step {step} of {total}  loss {loss:.3f}", file=sys.stderr, flush=True)
 
 
 def as_json(run: Run, **more: Any) -> str:

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from lingraft.model.parts import inner_body
+
 Positions = torch.Tensor
 
 
@@ -20,7 +22,8 @@ class Predictor(nn.Module):
         self.model = model
         self._positions: Positions | None = None
         self._is_cut = False
-        self._hooks = [model.base_model.register_forward_hook(self._cut_output)]
+        bodies = {model.base_model, inner_body(model)}  # some families call the inner one themselves
+        self._hooks = [body.register_forward_hook(self._cut_output) for body in bodies]
         after = _after_last_attention(model)
         if after is not None:
             self._hooks.append(after.register_forward_pre_hook(self._cut_inputs))
@@ -38,6 +41,7 @@ class Predictor(nn.Module):
     def _cut_output(self, module: nn.Module, arguments: Any, output: Any) -> Any:
         if self._positions is None or self._is_cut:
             return output
+        self._is_cut = True
         hidden = self._chosen(output[0])
         if isinstance(output, tuple):
             return (hidden, *output[1:])

@@ -24,8 +24,17 @@ def output_biases(model: Any) -> dict[str, nn.Parameter]:
     return {n: p for n, p in model.named_parameters() if p.shape == (size,) and id(p) not in body}
 
 
-def _embedding_block(model: Any) -> set[int]:
+def inner_body(model: Any) -> nn.Module:
+    """The module that holds embeddings and layers: the base model, or in OPT and its kind the decoder inside it."""
     base, words = model.base_model, model.get_input_embeddings()
+    for module in base.children():
+        if any(isinstance(child, nn.ModuleList) for child in module.children()) and any(child is words for child in module.modules()):
+            return module
+    return base  # type: ignore[no-any-return]
+
+
+def _embedding_block(model: Any) -> set[int]:
+    base, words = inner_body(model), model.get_input_embeddings()
     for module in base.children():
         if module is not words and any(child is words for child in module.modules()) and not isinstance(module, nn.ModuleList):
             return {id(parameter) for parameter in module.parameters()}

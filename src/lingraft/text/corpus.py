@@ -40,6 +40,9 @@ class TextSettings(BaseModel):
 
     normalisation: Literal["NFC", "NFKC", "none"] = Field(default="NFC", description="Unicode normalisation of every line")
     errors: Literal["strict", "replace"] = Field(default="strict", description="what to do with invalid UTF-8: stop, or put U+FFFD")
+    column: str | None = Field(
+        default=None, description="of records: the one that holds the text; by default `text`, or the only one with strings"
+    )
     clean: list[Literal["duplicates", "script"]] = Field(
         default=[], description="lines to drop: those seen before, those with most letters outside the language's script"
     )
@@ -167,22 +170,20 @@ def _read(place: str, settings: TextSettings) -> Iterator[Batch]:
     """Batches of raw lines of a place."""
     if place.startswith("bundled:"):
         return ([*page.lines, ""] for page in bundled.documents(place.removeprefix("bundled:")))
-    return records(_hub_texts(place)) if place.startswith("hub:") else read(place, settings.errors)
+    return records(_hub_texts(place, settings.column)) if place.startswith("hub:") else read(place, settings.errors, settings.column)
 
 
-def _hub_texts(place: str) -> Iterator[str]:
+def _hub_texts(place: str, wanted: str | None) -> Iterator[str]:
     """The text of every record of a data set on the Hugging Face hub, streamed. Raises TextError where it cannot be had."""
     parts = HUB.fullmatch(place)
     assert parts, f"{place!r} does not come from resolve()"
-    column = parts["column"]
+    column, chosen = "", parts["column"] or wanted
     try:
         import datasets
 
         data = datasets.load_dataset(parts["name"], parts["config"], split=parts["split"] or "train", streaming=True)
         for record in data:
-            column = column or choose_column(record, place)
-            if column not in record:
-                raise TextError(f"{place} has no column {column!r} (columns: {', '.join(record)}).")
+            column = column or choose_column(record, place, chosen)
             yield as_text(record[column], f"{place}, column {column!r}")
     except TextError:
         raise

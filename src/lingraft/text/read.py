@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from lingraft.errors import TextError
+from lingraft.errors import TextError, suggest
 
 COMPRESSIONS = (".gz", ".xz", ".zst")
 FORMATS = (".txt", ".jsonl", ".parquet")
@@ -44,18 +44,19 @@ class Document:
     number: int
 
 
-def read(path: str, errors: Errors) -> Iterator[Batch]:
+def read(path: str, errors: Errors, column: str | None = None) -> Iterator[Batch]:
     """The lines of a file, an empty one after each document. Its format is known by its name, compression included.
 
-    A line of plain text longer than LONGEST_LINE is cut at its last space before that. Raises TextError where the file is missing,
-    binary, damaged, not UTF-8 (with errors="strict"), or has no column of text.
+    column: of records, the one that holds the text; by default "text", or the only one with strings. A line of plain text longer than
+    LONGEST_LINE is cut at its last space before that. Raises TextError where the file is missing, binary, damaged, not UTF-8 (with
+    errors="strict"), or has no column of text.
     """
     suffix = Path(path.removesuffix(Path(path).suffix) if Path(path).suffix in COMPRESSIONS else path).suffix
     with _open(path) as stream:
         if suffix == ".jsonl":
-            yield from records(_json_texts(stream, path, errors))
+            yield from records(_json_texts(stream, path, errors, column))
         elif suffix == ".parquet":
-            yield from records(_parquet_texts(stream, path))
+            yield from records(_parquet_texts(stream, path, column))
         else:
             yield from _plain(stream, path, errors)
 
@@ -72,13 +73,19 @@ def records(texts: Iterator[str]) -> Iterator[Batch]:
     yield batch
 
 
-def choose_column(record: dict[str, Any], place: str) -> str:
-    """The column that holds the text: "text", or the only one with strings. Raises TextError."""
+def choose_column(record: dict[str, Any], place: str, column: str | None = None) -> str:
+    """The column that holds the text: `column`, else "text", else the only one with strings. Raises TextError."""
+    if column:
+        if column not in record:
+            raise TextError(f"{place} has no column {column!r}. {suggest(column, record)}")
+        return column
     strings = [name for name, value in record.items() if isinstance(value, str)]
     if "text" in record or len(strings) == 1:
         return "text" if "text" in record else strings[0]
     found = ", ".join(map(repr, record)) or "none"
-    raise TextError(f"{place}: which column holds the text? It has no column 'text' (columns: {found}). Rename one to 'text'.")
+    raise TextError(
+        f"{place}: which column holds the text? It has no column 'text' (columns: {found}). Name it with --set text.column=NAME."
+    )
 
 
 @contextmanager
@@ -164,7 +171,7 @@ def _not_utf8(error: UnicodeDecodeError, path: str, line: int) -> TextError:
     )
 
 
-def _json_texts(stream: IO[bytes], path: str, errors: Errors) -> Iterator[str]:
+def _json_texts(stream: IO[bytes], path: str, errors: Errors, wanted: str | None) -> Iterator[str]:
     """The text of every record of a JSON-lines file."""
     column = ""
     for number, line in enumerate(stream, 1):
@@ -177,7 +184,7 @@ def _json_texts(stream: IO[bytes], path: str, errors: Errors) -> Iterator[str]:
             raise TextError(f"{path}, line {number}: not JSON ({error.msg}). A .jsonl file has one object on each line.") from None
         if not isinstance(record, dict):
             raise TextError(f'{path}, line {number}: a record must be an object such as {{"text": "..."}}, not {type(record).__name__}.')
-        column = column or (choose_column(record, f"{path}, line {number}") if record else "")
+        column = column or (choose_column(record, f"{path}, line {number}", wanted) if record else "")
         place = f"{path}, line {number}, column {column!r}"
         text = as_text(record.get(column), place)
         if b"\\u" in line and (half := SURROGATE.search(text)):  # JSON's escapes can spell what is no character
@@ -187,7 +194,7 @@ def _json_texts(stream: IO[bytes], path: str, errors: Errors) -> Iterator[str]:
         yield text
 
 
-def _parquet_texts(stream: IO[bytes], path: str) -> Iterator[str]:
+def _parquet_texts(stream: IO[bytes], path: str, wanted: str | None) -> Iterator[str]:
     """The text of every record of a Parquet file, a thousand at a time."""
     import pyarrow
     import pyarrow.parquet
@@ -199,7 +206,7 @@ def _parquet_texts(stream: IO[bytes], path: str) -> Iterator[str]:
         try:
             file = pyarrow.parquet.ParquetFile(stream)
             kinds = {field.name: "" if re.fullmatch("(large_)?string(_view)?", str(field.type)) else None for field in file.schema_arrow}
-            column = choose_column(kinds, path)
+            column = choose_column(kinds, path, wanted)
             for batch in file.iter_batches(BATCH, columns=[column]):
                 yield from (as_text(text, f"{path}, column {column!r}") for text in batch.column(0).to_pylist())
         except pyarrow.ArrowInvalid as error:

@@ -8,6 +8,7 @@ import contextlib
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -174,6 +175,8 @@ def train(name: str, model: Any, settings: PhaseSettings, data: Data, *, total: 
         return phase.speed
     start = found.step if found else 0
     with _modes(phase), tracked(accelerator, name, settings.model_dump()), stop_signals() as caught:
+        if found is None:
+            _evaluate(phase, 0)
         for step in range(start, total):
             _step(phase, step)
             _after_step(phase, step + 1, bool(caught))
@@ -190,7 +193,6 @@ def _resume(phase: Phase) -> checkpoint.Checkpoint | None:
     phase.optimizer = build_optimizer(phase.model, phase.settings)
     phase.options.resumed(-1 if found is None else found.step)
     if found is None:
-        _evaluate(phase, 0)
         return None
     checkpoint.restore_weights(phase.model, found)
     if found.step < phase.total:
@@ -206,7 +208,8 @@ def _modes(phase: Phase) -> Iterator[None]:
     if settings.dropout is not None:
         _set_dropout(model, settings.dropout)
     if settings.gradient_checkpointing:
-        model.gradient_checkpointing_enable()
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # the new name came after transformers 5.0
+            model.gradient_checkpointing_enable()
     if settings.compile:
         model.base_model.forward = torch.compile(model.base_model.forward, dynamic=False)
     fast = fast_dropout(model) if phase.accelerator.device.type == "cpu" else contextlib.nullcontext()
