@@ -11,7 +11,7 @@ from lingraft.run import Run, is_main_process
 
 @contextlib.contextmanager
 def progress() -> Iterator[Any]:
-    """Yield a callback (phase, step, total, loss) that draws a bar with the time left on stderr, or prints lines where it is no terminal."""
+    """Yield a callback (phase, step, total, loss) that draws a bar with the time left on stderr, or prints lines in a log."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
