@@ -36,10 +36,12 @@ DECODER = {**WIDTH, "num_key_value_heads": 1, "head_dim": 16}
 
 @dataclass(frozen=True)
 class World:
-    """Text of a made language, and the same text in a cipher of its letters."""
+    """Text of a made language, and the same text in a cipher of its letters; the two as parallel text; a dictionary of their words."""
 
     plain: Path
     cipher: Path
+    parallel: Path
+    lexicon: Path
 
     @staticmethod
     def encipher(text: str) -> str:
@@ -64,7 +66,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     plain = "\n\n".join("\n".join(lines[start : start + 20]) for start in range(0, len(lines), 20)) + "\n"
     (folder / "plain.txt").write_text(plain)
     (folder / "cipher.txt").write_text(World.encipher(plain))
-    return World(folder / "plain.txt", folder / "cipher.txt")
+    (folder / "parallel.tsv").write_text("".join(f"{line}\t{World.encipher(line)}\n" for line in lines))
+    words = sorted({word for line in lines for word in line.split()})
+    (folder / "lexicon.tsv").write_text("".join(f"{word}\t{World.encipher(word)}\n" for word in words))
+    return World(*(folder / name for name in ("plain.txt", "cipher.txt", "parallel.tsv", "lexicon.tsv")))
 
 
 def train_tokenizer(algorithm: str, text: Path, specials: dict[str, str], template: str | None, size: int = 400) -> PreTrainedTokenizerFast:

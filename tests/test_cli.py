@@ -169,7 +169,7 @@ def test_a_changed_setting_is_refused_with_the_difference(call: Call, pico: Pico
 
 
 def test_aids_that_are_not_used_are_accepted_and_named(call: Call, pico: Pico, world: World, tmp_path: Path):
-    aids = ["--parallel", "p.tsv", "--lexicon", "l.tsv", "--vectors", "v.bin", "--source-text", world.plain]
+    aids = ["--parallel", "p.tsv", "--lexicon", "l.tsv", "--vectors", "v.bin", "w.bin", "--source-text", world.plain]
     status, _, err = call(*transfer(pico("bert"), world.cipher, tmp_path / "run", *aids))
     assert status == 0
     for aid in ("--parallel", "--lexicon", "--vectors", "--source-text"):

@@ -89,7 +89,14 @@ def test_rows_need_arrays_only() -> None:
 
 
 def test_every_import_is_a_declared_dependency() -> None:
-    distributions = {"yaml": "pyyaml", "jinja2": "jinja2", "markupsafe": "jinja2", "huggingface_hub": "transformers", "click": "typer"}
+    distributions = {
+        "yaml": "pyyaml",
+        "jinja2": "jinja2",
+        "markupsafe": "jinja2",
+        "huggingface_hub": "transformers",
+        "click": "typer",
+        "thot": "sil-thot",
+    }
     found = {name.split(".")[0] for path in MODULES.values() for name in imports(path)} - sys.stdlib_module_names - {"lingraft"}
     assert {distributions.get(name, name.replace("_", "-")) for name in found} <= DECLARED
 

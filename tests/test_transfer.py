@@ -53,6 +53,11 @@ def go(model: Path | str, world: World, out: Path, *changes: str, steps: int = 3
     return lingraft.transfer(str(model), out=out, **asked)
 
 
+def aids_of(world: World) -> dict[str, str]:
+    """All that a recipe may ask for beside the text."""
+    return {"source_text": str(world.plain), "parallel": str(world.parallel), "lexicon": str(world.lexicon)}
+
+
 def results(run: Path) -> dict[str, str]:
     """Digests of what must be the same bytes: weights, tokenizer, rows, held-out text, scores."""
     files = [file for place in ("model", "tokenizer", "tokens", "held-out") for file in sorted((run / place).rglob("*")) if file.is_file()]
@@ -85,7 +90,7 @@ def copy(finished: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("recipe", shipped())
 def test_every_recipe_interrupted_and_resumed_gives_the_same_bytes(recipe: str, pico: Pico, world: World, tmp_path: Path):
-    asked = {"steps": 20, "recipe": recipe, "source_text": str(world.plain)}
+    asked = {"steps": 20, "recipe": recipe, **aids_of(world)}
     whole = go(pico("bert"), world, tmp_path / "whole", **asked)
     phase = next(iter(lingraft.load_recipe(recipe).phases))
     with pytest.raises(StoppedError):
@@ -384,7 +389,7 @@ def test_a_lost_phase_that_another_starts_from_is_trained_again(pico: Pico, worl
 
 
 def test_aids_that_are_not_used_are_accepted_and_named(pico: Pico, world: World, tmp_path: Path):
-    aids = {"parallel": "x.tsv", "lexicon": ["x.tsv"], "vectors": "x.bin", "source_text": str(world.plain)}
+    aids = {"parallel": "x.tsv", "lexicon": ["x.tsv"], "vectors": ["x.bin", "y.bin"], "source_text": str(world.plain)}
     with pytest.warns(LingraftWarning) as caught:
         run = go(pico("bert"), world, tmp_path / "run", steps=0, **aids)
     said = [str(warning.message) for warning in caught]

@@ -1,40 +1,121 @@
-"""What row methods may ask for. A method's parameters name its aids; only those are gathered."""
+"""What row methods may ask for. A method's parameters name its aids; only those are gathered, and each of them once."""
 
 import inspect
-from collections.abc import Callable
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice, pairwise, tee
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
+import scipy.sparse
 from transformers import PreTrainedTokenizerBase
 
-from lingraft.embeddings import ROWS, NewRows, Vocabularies
-from lingraft.embeddings.rows import Ints
-from lingraft.embeddings.settings import RowSettings
+from lingraft.embeddings import ROWS, NewRows, Vocabularies, layered
+from lingraft.embeddings.counts import spread
+from lingraft.embeddings.rows import Floats, Ints
+from lingraft.embeddings.settings import AUTO, RowSettings
+from lingraft.errors import LingraftWarning, RecipeError
 from lingraft.text.corpus import Corpus
+from lingraft.text.lexicon import read_lexicon
+from lingraft.text.parallel import Parallel
 from lingraft.text.shards import Shards, token_counts
+from lingraft.text.words import word_tokens
 from lingraft.tokenizer import vocabulary
+from lingraft.vectors.alignment import AlignmentSettings, link_counts, train_aligner, word_pair_counts
+from lingraft.vectors.static import Vectors, VectorSettings, read_vectors, train_vectors
 
+Pair = tuple[list[str], list[str]]
+Item = TypeVar("Item")
+AT_ONCE = 10_000
 
-def uses_source_text(settings: RowSettings) -> bool:
-    """Whether text of the source's language has any part in the rows."""
-    return settings.order == "frequency" and "old_ranks" in inspect.signature(ROWS[settings.method]).parameters
+USES = {
+    "alignment": ("parallel",),
+    "word_pairs": ("parallel",),
+    "dictionary": ("lexicon",),
+    "new_vectors": ("vectors", "source_text", "lexicon"),
+    "helper_vectors": ("helper",),
+    "old_ranks": ("source_text",),
+}
+NEEDS = {"alignment": ("parallel",), "word_pairs": ("parallel",), "dictionary": ("lexicon",), "new_vectors": ("vectors", "source_text")}
+OWN = VectorSettings()  # FOCUS's: cbow, 100 dimensions, 3 epochs
+WORDS = VectorSettings(architecture="skipgram", dimension=300, epochs=5, min_count=5, ngrams=True)
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """What the user gave beside the text: places of text, files, a model's name. Empty: nothing."""
+
+    source_text: Sequence[str] = ()
+    parallel: Sequence[str] = ()
+    lexicon: Sequence[str] = ()
+    vectors: Sequence[str] = ()
+    helper: str = ""
+
+    def names(self) -> list[str]:
+        """Of what there is."""
+        return [name for name in self.__slots__ if getattr(self, name)]
+
+
+def parameters(settings: RowSettings) -> list[str]:
+    """The aids that the recipe's row methods ask for."""
+    return list(dict.fromkeys(name for method in settings.methods for name in inspect.signature(ROWS[method]).parameters))
+
+
+def used(settings: RowSettings) -> set[str]:
+    """Which of the things that a user may give have any part in the rows."""
+    if settings.method == AUTO:
+        return set(Given.__slots__)
+    asked = [name for name in parameters(settings) if name != "old_ranks" or settings.order == "frequency"]
+    return {given for name in asked for given in USES.get(name, ())}
+
+
+def check_given(settings: RowSettings, given: Given) -> None:
+    """Raise RecipeError where a row method cannot do without something that is not given."""
+    for name in parameters(settings) if settings.method != AUTO else ():
+        if (wanted := NEEDS.get(name, ())) and not set(wanted) & set(given.names()):
+            options = " or ".join(f"--{option.replace('_', '-')}" for option in wanted)
+            raise RecipeError(f"rows.method = {settings.method!r} needs {options}. Give it, or choose another recipe.")
+    if given.vectors and len(given.vectors) != 2:
+        raise RecipeError(f"--vectors takes two files, the source language's and the target's; {len(given.vectors)} given.")
+
+
+@dataclass(frozen=True)
 class Aids:
-    """Everything aids are made of. num_old: rows of the source's matrix, padded ones included. source_text: for its frequencies."""
+    """Everything aids are made of.
+
+    num_old: rows of the source's matrix, padded ones included. text: of the target's language, of which the training part is used.
+    source_text, parallel: None where they are not given or not used.
+    """
 
     settings: RowSettings
     source: PreTrainedTokenizerBase
     target: PreTrainedTokenizerBase
     num_old: int
     shards: Shards
+    text: Corpus
     source_text: Corpus | None
+    parallel: Parallel | None
+    given: Given
+    seed: int
 
-    def rows(self, method: Callable[..., NewRows]) -> NewRows:
+    def rows(self) -> NewRows:
+        """The rows by the method of the settings; several: layered."""
+        return self.rows_by(self.settings)
+
+    def rows_by(self, settings: RowSettings) -> NewRows:
+        """The rows by other settings of the method."""
+        answers = [self.answer(ROWS[name]) for name in settings.methods]
+        return answers[0] if len(answers) == 1 else layered(answers)
+
+    def answer(self, method: Callable[..., NewRows]) -> NewRows:
         """Gather what `method` asks for, and call it."""
-        return method(**{name: getattr(self, name)() for name in inspect.signature(method).parameters})
+        return method(**{name: getattr(self, name) for name in inspect.signature(method).parameters})
 
+    @cached_property
     def vocabularies(self) -> Vocabularies:
         """Sizes, specials by role, and which old rows stand for text."""
         old, new = vocabulary.roles(self.source), vocabulary.roles(self.target)
@@ -44,17 +125,45 @@ class Aids:
         num_new = self.num_old if self.target is self.source else len(vocabulary.tokens(self.target))
         return Vocabularies(num_new, self.num_old, np.array(sorted(pairs.items()), dtype=np.int64).reshape(-1, 2), text)
 
+    # From the vocabularies
+
+    @cached_property
     def overlap(self) -> Ints:
         """(num_new,) old id of the identical string, -1 for none."""
         return vocabulary.overlap(self.source, self.target)
 
+    @cached_property
+    def new_spelling(self) -> list[str]:
+        """Each new token in the one spelling, "" for specials."""
+        special = vocabulary.special_ids(self.target)
+        return ["" if i in special else text for i, text in enumerate(vocabulary.spelling(self.target))]
+
+    @cached_property
     def old_pieces(self) -> list[Ints]:
         """For each new token the old ids of its text, unknowns left out; empty for specials."""
-        special, unknown = vocabulary.special_ids(self.target), self.source.unk_token_id
-        texts = ["" if i in special else text.removeprefix(vocabulary.WORD) for i, text in enumerate(vocabulary.spelling(self.target))]
-        encoded = self.source(texts, add_special_tokens=False)["input_ids"]
+        unknown = self.source.unk_token_id
+        encoded = self.source([text.removeprefix(vocabulary.WORD) for text in self.new_spelling], add_special_tokens=False)["input_ids"]
         return [np.array([i for i in ids if i != unknown], dtype=np.int64) for ids in encoded]
 
+    @cached_property
+    def new_classes(self) -> Ints:
+        """(num_new,) number of script and position of each new token."""
+        return self._classes(self.new_spelling)
+
+    @cached_property
+    def old_classes(self) -> Ints:
+        """(num_old,) number of script and position of each old token, -1 beyond the tokenizer."""
+        found = np.full(self.num_old, -1, dtype=np.int64)
+        classes = self._classes(vocabulary.spelling(self.source))
+        found[: len(classes)] = classes[: self.num_old]
+        return found
+
+    def _classes(self, spelled: Sequence[str]) -> Ints:
+        return np.array([_class_number(text) for text in spelled], dtype=np.int64)
+
+    # From text
+
+    @cached_property
     def new_ranks(self) -> Ints:
         """New ids, the most frequent in the training text first (or in the order of ids), specials left out."""
         num_new = len(vocabulary.tokens(self.target))
@@ -64,13 +173,188 @@ class Aids:
         counts = self.shards.counts(num_new)
         return text[np.argsort(-counts[text], kind="stable")]
 
+    @cached_property
     def old_ranks(self) -> Ints:
         """Old ids by frequency in the source's own text, without it by id; unused rows left out. Order "id": by id, all but specials."""
         if self.settings.order == "id":
             num_tokens = len(vocabulary.tokens(self.source))
             return np.setdiff1d(np.arange(num_tokens), list(vocabulary.roles(self.source).values()))
-        text = np.flatnonzero(self.vocabularies().text)
+        text = np.flatnonzero(self.vocabularies.text)
         if self.source_text is None:
             return text
         counts = token_counts(self.source_text.documents(), self.source, self.num_old)
         return text[np.argsort(-counts[text], kind="stable")]
+
+    @cached_property
+    def own_vectors(self) -> Floats:
+        """(num_new, d) vectors of the new tokens, trained on the training text as the target's tokenizer cuts it; specials have zeros."""
+        names = vocabulary.tokens(self.target)
+        ids, starts = self.shards.tokens, self.shards.sentences
+
+        def sentences() -> Iterator[list[str]]:
+            for first, last in pairwise(starts):
+                yield [names[i] for i in ids[first:last]]
+
+        made = train_vectors(sentences, OWN, self.seed).lookup(names)
+        made[[i for i, text in enumerate(self.new_spelling) if not text]] = 0
+        return made
+
+    @cached_property
+    def helper_vectors(self) -> Floats:
+        """(num_new, d) input embeddings of the new tokens in the helper model, zeros where it has none; without one, `own_vectors`."""
+        if not self.given.helper:
+            warnings.warn("No --helper model is given: vectors trained on your own text stand in for it.", LingraftWarning, stacklevel=2)
+            return self.own_vectors
+        from lingraft.model.load import load_source
+
+        helper = load_source(self.given.helper, seed=self.seed)
+        matrix = helper.model.get_input_embeddings().weight.detach().float().numpy()
+        same = vocabulary.overlap(helper.tokenizer, self.target)
+        return np.where((same >= 0)[:, None], matrix[same], 0).astype(np.float32)
+
+    # From both languages
+
+    @cached_property
+    def _mapped(self) -> tuple[Floats, Floats]:
+        """Vectors of new and old tokens in one space: means over the words they are pieces of. Raises RecipeError without a mapping."""
+        from lingraft.vectors.mapping import map_spaces
+
+        old, new = self._word_vectors()
+        entries = [(source, target) for source, target, _ in self._entries] if self.given.lexicon else None
+        mapping = map_spaces(old, new, start=entries or "identical", method="procrustes" if entries else "self-learning")
+        if not mapping.trust.reliable:
+            raise RecipeError(
+                f"The two languages' word vectors could not be mapped onto one another ({mapping.trust.reason}). Give a --lexicon, "
+                "more --source-text and --text, or choose a recipe without vectors."
+            )
+        return (
+            subword_vectors(self.target, new, mapping.target(new.matrix), len(self.new_spelling)),
+            subword_vectors(self.source, old, mapping.source(old.matrix), self.num_old),
+        )
+
+    def _word_vectors(self) -> tuple[Vectors, Vectors]:
+        """Of the source's words and of the target's: read, or trained on the texts."""
+        if self.given.vectors:
+            return read_vectors(Path(self.given.vectors[0])), read_vectors(Path(self.given.vectors[1]))
+        assert self.source_text is not None
+        text, target = self.source_text, self.text
+        return (
+            train_vectors(lambda: (word_tokens(line) for document in text.documents() for line in document.lines), WORDS, self.seed),
+            train_vectors(lambda: (word_tokens(line) for document in target.split("train") for line in document.lines), WORDS, self.seed),
+        )
+
+    @property
+    def new_vectors(self) -> Floats:
+        """(num_new, d) in one space with `old_vectors`."""
+        return self._mapped[0]
+
+    @property
+    def old_vectors(self) -> Floats:
+        """(num_old, d) in one space with `new_vectors`."""
+        return self._mapped[1]
+
+    @cached_property
+    def _entries(self) -> list[tuple[str, str, float]]:
+        return [entry for place in self.given.lexicon for entry in read_lexicon(Path(place))]
+
+    @cached_property
+    def dictionary(self) -> scipy.sparse.csr_array:
+        """(num_new, num_old) counts of the pieces of the lexicon's entries."""
+        return self._spread(self._entries)
+
+    def _spread(self, entries: Sequence[tuple[str, str, float]]) -> scipy.sparse.csr_array:
+        """Pieces of word pairs (source, target, count), at the start of a word as inside a text."""
+        old = encode(self.source, [_before_words(self.source) + source for source, _, _ in entries])
+        new = encode(self.target, [_before_words(self.target) + target for _, target, _ in entries])
+        counts = [count for _, _, count in entries]
+        return spread(zip(new, old, counts, strict=True), self.vocabularies.num_new, self.num_old)
+
+    @cached_property
+    def alignment(self) -> scipy.sparse.csr_array:
+        """(num_new, num_old) how often two pieces were linked in the parallel text: fast_align both ways, grow-diag-final-and."""
+        aligner = train_aligner(lambda: map(_as_words, self._piece_pairs()), AlignmentSettings())
+        first, second = tee(self._piece_pairs())
+        return link_counts(first, aligner.align(map(_as_words, second)), self.num_old, self.vocabularies.num_new)
+
+    def _piece_pairs(self) -> Iterator[tuple[list[int], list[int]]]:
+        assert self.parallel is not None
+        for some in batched(self.parallel.pairs()):
+            yield from zip(encode(self.source, [old for old, _ in some]), encode(self.target, [new for _, new in some]), strict=True)
+
+    def _word_pairs(self) -> Iterator[Pair]:
+        assert self.parallel is not None
+        return ((word_tokens(old), word_tokens(new)) for old, new in self.parallel.pairs())
+
+    @cached_property
+    def word_pairs(self) -> scipy.sparse.csr_array:
+        """(num_new, num_old) counts of the pieces of aligned words (fast_align, 7 iterations, one way; `min_count` times and more)."""
+        aligner = train_aligner(self._word_pairs, AlignmentSettings(iterations=7, symmetrisation="forward"))
+        first, second = tee(self._word_pairs())
+        counted = word_pair_counts(first, aligner.align(second))
+        return self._spread([(old, new, float(count)) for (old, new), count in sorted(counted.items()) if count >= self.settings.min_count])
+
+
+def batched(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Lists of at most AT_ONCE of the items."""
+    rest = iter(items)
+    while some := list(islice(rest, AT_ONCE)):
+        yield some
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    """Ids of each text, without specials and unknowns."""
+    unknown = tokenizer.unk_token_id
+    encoded = tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
+    return [[i for i in ids if i != unknown] for ids in encoded]
+
+
+def _before_words(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What makes a lone word spelled as inside a text: a space, where the tokenizer neither ignores one nor puts one there itself."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    tried = zip(encode(tokenizer, list(letters)), encode(tokenizer, [f" {letter}" for letter in letters]), strict=True)
+    return " " if any(len(inside) == len(alone) and inside != alone for alone, inside in tried) else ""
+
+
+def _as_words(pair: tuple[list[int], list[int]]) -> Pair:
+    return [str(i) for i in pair[0]], [str(i) for i in pair[1]]
+
+
+def subword_vectors(tokenizer: PreTrainedTokenizerBase, vectors: Vectors, matrix: Floats, size: int) -> Floats:
+    """(size, d) mean of the vectors of the words that each token is a piece of (with and without a space before them), by frequency.
+
+    matrix: (words, d), the rows of `vectors` as they are to be used. Zeros for tokens in no word.
+    """
+    frequency = 1 / np.arange(1, len(vectors.words) + 1) if vectors.counts is None else np.asarray(vectors.counts, dtype=float)
+    rows, columns = [], []
+    for some in batched(range(len(vectors.words))):
+        for before in {"", _before_words(tokenizer)}:
+            for word, ids in zip(some, encode(tokenizer, [before + vectors.words[i] for i in some]), strict=True):
+                rows += ids
+                columns += [word] * len(ids)
+    weights = frequency[np.array(columns, dtype=np.int64)]
+    pieces = scipy.sparse.csr_array((weights, (np.array(rows, dtype=np.int64), columns)), shape=(size, len(vectors.words)))
+    total = np.asarray(pieces.sum(axis=1))
+    return ((pieces @ matrix) / np.where(total > 0, total, 1)[:, None]).astype(np.float32)
+
+
+def _class_number(text: str) -> int:
+    """A number for the script of a token's first letter (the first word of its Unicode name; what is no letter has a class of its own)
+    and whether the token begins a word; the same in every process."""
+    letter = next((letter for letter in text if letter.isalpha()), "")
+    script = unicodedata.name(letter, "?").split()[0] if letter else ""
+    return int.from_bytes(script.encode()[:6].ljust(6, b"\0"), "big") * 2 + text.startswith(vocabulary.WORD)
+
+
+def fingerprints(given: Given, wanted: set[str], parallel: Parallel | None) -> dict[str, Any]:
+    """What tells whether files that the rows are made from have changed."""
+    from lingraft.files import digest
+
+    found: dict[str, Any] = {}
+    for name in ("lexicon", "vectors"):
+        if name in wanted and getattr(given, name):
+            found[name] = [digest(Path(place)) for place in getattr(given, name)]
+    if parallel is not None:
+        found["parallel"] = parallel.survey.fingerprint
+    if "helper" in wanted and given.helper:
+        found["helper"] = given.helper
+    return found

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from lingraft import stages
+from lingraft.aids import Given
 from lingraft.embeddings import NewRows
 from lingraft.model.load import Source
 from lingraft.model.parts import parameters_of, set_trainable
 from lingraft.model.surgery import graft
 from lingraft.recipe import load_recipe
-from lingraft.request import Request, leave_aside, opened
+from lingraft.request import Request, check_aids, listed, opened
 from lingraft.run import Run
 from lingraft.speed import pace, steps_within
 from lingraft.tokenizer.vocabulary import roles
@@ -29,27 +30,26 @@ def plan(
     text: str | Sequence[str],
     recipe: str = "copy",
     changes: Sequence[str] = (),
-    source_text: str | Sequence[str] = (),
+    given: Given | None = None,
     seed: int = 0,
     minutes: float | None = None,
-    **aids: Any,
 ) -> str:
     """The plan of `lingraft.transfer` with the same arguments, as text. Leaves nothing behind; raises what it raises."""
-    texts, source_texts = ([places] if isinstance(places, str) else list(places) for places in (text, source_text))
     with tempfile.TemporaryDirectory() as folder:
-        request = Request(model, to, texts, source_texts, load_recipe(recipe, changes), Path(folder) / "run", seed, minutes)
+        request = Request(model, to, listed(text), given or Given(), load_recipe(recipe, changes), Path(folder) / "run", seed, minutes)
         with opened(request, None) as run:
-            leave_aside(request, **aids)
+            check_aids(request)
             return "\n".join(_lines(request, run))
 
 
 def _lines(request: Request, run: Run) -> Iterator[str]:
     source = stages.load(request, run)
-    corpus, source_corpus = stages.survey(request, run)
+    texts = stages.survey(request, run)
+    corpus = texts.target
     tokenizer = stages.tokenizer(request, run, source, corpus)
     shards = stages.tokens(request, run, corpus, tokenizer)
-    rows = stages.rows(request, run, source, tokenizer, shards, source_corpus)
-    graft(source.model, rows, roles(tokenizer), seed=request.seed)
+    rows = stages.rows(request, run, source, tokenizer, shards, texts)
+    graft(source.model, rows, roles(tokenizer), seed=request.seed, rank=request.recipe.rows.rank)
     stages.check_phases(request, source.model)
     stages.held_out(request, run, corpus, tokenizer)
     yield f"{request.model} to {request.to} by the recipe {request.recipe.name!r}: {request.recipe.title}"

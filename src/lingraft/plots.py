@@ -31,6 +31,25 @@ STYLE: Any = {
 }
 
 
+def race_plot(entries: Sequence[dict[str, Any]]) -> str:
+    """Loss (nats per predicted token) of each candidate before training and after each lap; nothing where no race was run."""
+    raced = [entry for entry in entries if entry["losses"]]
+    if not raced:
+        return ""
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9, 3), layout="constrained")
+        axes = figure.add_subplot(xlabel="lap (0: before any training)", ylabel="nats per predicted token")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        for i, entry in enumerate(raced):
+            dashes = "-" if i < NUM_COLOURS else ":"
+            axes.plot(entry["losses"], color=SERIES[i % NUM_COLOURS], linestyle=dashes, linewidth=1.6, marker="o", markersize=5)
+        return _inline(figure)
+
+
 def loss_plot(runs: Sequence[list[dict[str, Any]]]) -> str:
     """Loss (nats per predicted token) against tokens, one colour a run; nothing where no run has trained yet.
 

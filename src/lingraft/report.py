@@ -272,7 +272,7 @@ def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:
     """
     if not runs:
         raise RunError("There is nothing to report on. Name at least one run folder.")
-    from lingraft.plots import loss_plot
+    from lingraft.plots import loss_plot, race_plot
 
     records = read_runs(runs)
     page = environment(autoescape=True).get_template("report.html")
@@ -280,6 +280,7 @@ def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:
         runs=records,
         tables=score_tables(records),
         plot=Markup(loss_plot([run.metrics for run in records])),
+        races={run.label: Markup(race_plot(run.about.get("race") or [])) for run in records},
         origins={run.label: origins(run) for run in records},
         examples={run.label: examples(run) for run in records},
     )

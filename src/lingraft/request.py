@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lingraft.aids import uses_source_text
+from lingraft.aids import Given, check_given, used
 from lingraft.errors import Interrupted, LingraftError, LingraftWarning, RunError, TextError
 from lingraft.files import digest, locked
 from lingraft.languages import parse
@@ -24,12 +24,17 @@ class Request:
     model: str
     to: str
     text: Sequence[str]
-    source_text: Sequence[str]
+    given: Given
     recipe: Recipe
     out: Path
     seed: int
     minutes: float | None = None
     examples: bool = True
+
+
+def listed(places: str | Sequence[str]) -> list[str]:
+    """One place or several as a list."""
+    return [places] if isinstance(places, str) else list(places)
 
 
 def order(recipe: Recipe) -> list[str]:
@@ -86,10 +91,10 @@ def _check(recipe: Recipe, run: Run, restart_from: str | None) -> None:
             run.agree(stage, settings[stage])
 
 
-def leave_aside(request: Request, **aids: Any) -> None:
-    """Warn of aids that the recipe does not use."""
-    unused = {"source_text": request.source_text and not uses_source_text(request.recipe.rows), **aids}
-    for name in (name for name, given in unused.items() if given):
+def check_aids(request: Request) -> None:
+    """Warn of aids that the recipe does not use. Raises RecipeError where one is missing that it cannot do without."""
+    check_given(request.recipe.rows, request.given)
+    for name in (name for name in request.given.names() if name not in used(request.recipe.rows)):
         option = name.replace("_", "-")
         warnings.warn(f"The recipe {request.recipe.name!r} does not use --{option}; it is left aside.", LingraftWarning, stacklevel=3)
 

@@ -7,7 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,13 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 
-from lingraft.aids import Aids, uses_source_text
+from lingraft.aids import Aids, fingerprints, used
 from lingraft.card import model_card
-from lingraft.embeddings import ORIGINS, ROWS, NewRows
+from lingraft.embeddings import ORIGINS, NewRows
+from lingraft.embeddings.settings import AUTO
 from lingraft.errors import ModelError, RunError
 from lingraft.evaluate import language_model
 from lingraft.evaluate.language_model import HeldOut, Reader
@@ -29,12 +30,14 @@ from lingraft.files import atomic_folder, atomic_write, fingerprint, write_text
 from lingraft.model.load import Source, load_source
 from lingraft.model.parts import longest_input, parameters_of, set_trainable
 from lingraft.model.surgery import check_fits
+from lingraft.race import Course, race
 from lingraft.report import write_report
 from lingraft.request import Request, settings_of
 from lingraft.run import MODEL, RECIPE, SCORES, Run, is_main_process
 from lingraft.run import ROWS as ROWS_FILE
 from lingraft.speed import steps_for
 from lingraft.text.corpus import Corpus, language_of, resolve
+from lingraft.text.parallel import Parallel, resolve_parallel
 from lingraft.text.shards import Shards, encode_to_shards
 from lingraft.text.words import word_kind
 from lingraft.tokenizer import train as tokenizers
@@ -94,20 +97,33 @@ def _notes(source: Source) -> list[str]:
     return notes
 
 
-def survey(request: Request, run: Run) -> tuple[Corpus, Corpus | None]:
-    """The target's text and, where it is given, the source's: found, read once, counted, fingerprinted."""
-    settings = request.recipe.text
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The target's text and, where they are given and used, the source's and parallel text."""
+
+    target: Corpus
+    source: Corpus | None
+    parallel: Parallel | None
+
+
+def survey(request: Request, run: Run) -> Texts:
+    """The texts: found, read once, counted, fingerprinted."""
+    settings, given, wanted = request.recipe.text, request.given, used(request.recipe.rows)
     corpus = resolve(request.text, request.to, settings=settings, spool=run.path / "stdin.txt")
-    is_used = bool(request.source_text) and uses_source_text(request.recipe.rows)
-    source_text = resolve(request.source_text, language_of(request.source_text, "en"), settings=settings, spool=None) if is_used else None
-    texts = {corpus.language: corpus} | ({"source": source_text} if source_text else {})
+    source_text = parallel = None
+    if given.source_text and "source_text" in wanted:
+        source_text = resolve(given.source_text, language_of(given.source_text, "en"), settings=settings, spool=None)
+    if given.parallel and "parallel" in wanted:
+        from_code = source_text.language if source_text else "en"
+        parallel = resolve_parallel(given.parallel, from_code, request.to, normalisation=settings.normalisation, errors=settings.errors)
+    texts: dict[str, Any] = {corpus.language: corpus} | ({"source": source_text} if source_text else {})
     inputs = {"language": request.to, "settings": settings_of(request.recipe)["text"]}
     with _first():
         run.begin("text", inputs | {f"{name} text": text.survey.fingerprint for name, text in texts.items()})
         run.note(language=request.to, text={name: {**asdict(text.survey), "places": list(text.places)} for name, text in texts.items()})
         write_text(run.path / RECIPE, request.recipe.to_toml())
         run.finish("text")
-    return corpus, source_text
+    return Texts(corpus, source_text, parallel)
 
 
 def tokenizer(request: Request, run: Run, source: Source, corpus: Corpus) -> PreTrainedTokenizerBase:
@@ -148,20 +164,33 @@ def blocks(shards: Shards, tokenizer: PreTrainedTokenizerBase, length: int) -> B
     return Blocks(shards.tokens, length, tuple(before), tuple(after)).check("training")
 
 
-def rows(request: Request, run: Run, source: Source, made: PreTrainedTokenizerBase, shards: Shards, source_text: Corpus | None) -> NewRows:
-    """New rows by the recipe's method; mix, group and origin go to rows.safetensors."""
-    settings = request.recipe.rows
-    aids = Aids(settings, source.tokenizer, made, check_fits(source.model, 0), shards, source_text)
-    found = aids.rows(ROWS[settings.method])
+def rows(request: Request, run: Run, source: Source, made: PreTrainedTokenizerBase, shards: Shards, texts: Texts) -> NewRows:
+    """New rows by the recipe's method, with their origins in rows.safetensors."""
+    settings, given = request.recipe.rows, request.given
     for phase in request.recipe.phases.values():
         blocks(shards, made, phase.length)
+    inputs = {"settings": settings_of(request.recipe)["rows"], **fingerprints(given, used(settings), texts.parallel)}
     with _first():
-        if not run.begin("rows", {"settings": settings_of(request.recipe)["rows"]}):
+        if not run.begin("rows", inputs):
+            num_old = check_fits(source.model, 0)
+            aids = Aids(settings, source.tokenizer, made, num_old, shards, texts.target, texts.source, texts.parallel, given, request.seed)
+            if settings.method == AUTO:
+                found, table = race(aids, _course(request, source, made, shards))
+                run.note(race=table)
+            else:
+                found = aids.rows()
             with atomic_write(run.path / ROWS_FILE) as temporary:
                 _save_rows(found, temporary)
             run.note(origin=found.counts())
             run.finish("rows")
-    return found
+    return NewRows.from_arrays(load_file(run.path / ROWS_FILE))
+
+
+def _course(request: Request, source: Source, made: PreTrainedTokenizerBase, shards: Shards) -> Course:
+    """The race's: the first phase, or with none the default one."""
+    settings = next(iter(request.recipe.phases.values()), PhaseSettings())
+    data = Data(blocks(shards, made, settings.length), masking(source, made))
+    return Course(source.model, vocabulary.roles(made), data, settings, planned_steps(settings, data), request.seed)
 
 
 def _source_fingerprint(source: Source) -> str:
@@ -174,14 +203,7 @@ def _source_fingerprint(source: Source) -> str:
 
 
 def _save_rows(found: NewRows, path: Path) -> None:
-    arrays = {
-        "origin": found.origin,
-        "group": found.group,
-        "mix.indptr": found.mix.indptr.astype(np.int64),
-        "mix.indices": found.mix.indices.astype(np.int64),
-        "mix.values": found.mix.data.astype(np.float32),
-    }
-    save_file(arrays, path, metadata={"origins": ",".join(ORIGINS)})  # one entry: of several, the order in the file is random
+    save_file(found.to_arrays(), path, metadata={"origins": ",".join(ORIGINS)})  # one entry: of several, the order in the file is random
 
 
 def held_out(request: Request, run: Run, corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> HeldOut:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lingraft import stages
+from lingraft.aids import Given
 from lingraft.model.surgery import graft
 from lingraft.recipe import load_recipe
-from lingraft.request import Request, leave_aside, opened
+from lingraft.request import Request, check_aids, listed, opened
 from lingraft.run import Run
 from lingraft.tokenizer.vocabulary import roles
 from lingraft.train.loop import Options
@@ -23,7 +24,8 @@ def transfer(
     source_text: str | Sequence[str] = (),
     parallel: str | Sequence[str] = (),
     lexicon: str | Sequence[str] = (),
-    vectors: str | Sequence[str] = (),
+    vectors: Sequence[str] = (),
+    helper: str = "",
     seed: int = 0,
     minutes: float | None = None,
     examples: bool = True,
@@ -33,21 +35,23 @@ def transfer(
     """Graft `model` onto the language `to`, and return the finished run.
 
     model: folder or hub id of a transformers checkpoint. text: what --text takes. recipe: a name or a TOML file; changes: K=V, as --set.
-    source_text: text of the source's language, for recipes that count its tokens. parallel, lexicon, vectors: for recipes that use them;
-    an aid that a recipe does not use is named in a warning. minutes: train about so long, at this machine's speed.
+    source_text: text of the source's language. parallel: files with a source text, a tab and a target text on each line, or `bundled`.
+    lexicon: files of source and target words. vectors: two files, of source and target words. helper: a model of the target's tokens.
+    An aid that a recipe does not use is named in a warning. minutes: train about so long, at this machine's speed.
     Raises LingraftError where something the user gave is wrong; Interrupted after a signal: the same call goes on.
     """
-    texts, source_texts = ([places] if isinstance(places, str) else list(places) for places in (text, source_text))
-    request = Request(model, to, texts, source_texts, load_recipe(recipe, changes), Path(out), seed, minutes, examples)
+    given = Given(listed(source_text), listed(parallel), listed(lexicon), listed(vectors), helper)
+    request = Request(model, to, listed(text), given, load_recipe(recipe, changes), Path(out), seed, minutes, examples)
     options = options or Options()
     with opened(request, restart_from) as run:
-        leave_aside(request, parallel=parallel, lexicon=lexicon, vectors=vectors)
+        check_aids(request)
         source = stages.load(request, run)
-        corpus, source_corpus = stages.survey(request, run)
+        texts = stages.survey(request, run)
+        corpus = texts.target
         tokenizer = stages.tokenizer(request, run, source, corpus)
         shards = stages.tokens(request, run, corpus, tokenizer)
-        rows = stages.rows(request, run, source, tokenizer, shards, source_corpus)
-        graft(source.model, rows, roles(tokenizer), seed=seed)
+        rows = stages.rows(request, run, source, tokenizer, shards, texts)
+        graft(source.model, rows, roles(tokenizer), seed=seed, rank=request.recipe.rows.rank)
         stages.check_phases(request, source.model)
         held_out, reader = stages.held_out(request, run, corpus, tokenizer), stages.reader(request, tokenizer, source.kind)
         stages.initial(request, run, source, held_out, reader)

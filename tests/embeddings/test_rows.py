@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from lingraft.embeddings import ORIGINS, ROWS, Group, NewRows, Vocabularies
+from lingraft.embeddings import ORIGINS, ROWS, Group, NewRows, Vocabularies, layered
 from lingraft.embeddings.rows import from_mix
 from lingraft.embeddings.settings import METHODS
 from lingraft.errors import RecipeError
@@ -15,7 +15,20 @@ MATRIX = GENERATOR.normal(size=(OLD, DIM)).astype(np.float32)
 TEXT = np.r_[np.zeros(5, dtype=bool), np.ones(30, dtype=bool), np.zeros(5, dtype=bool)]
 ROLES = np.array([[0, 3], [1, 2]])
 VOCABULARIES = Vocabularies(NEW, OLD, ROLES, TEXT)
+VECTORS = GENERATOR.normal(size=(NEW, 4)).astype(np.float32)
+VECTORS[[0, 1, 29]] = 0  # specials, and a token without a vector
+LINKS = scipy.sparse.csr_array(GENERATOR.integers(0, 3, size=(NEW, OLD)) * TEXT * (np.arange(NEW) % 3 == 0)[:, None])
 AIDS = {
+    "own_vectors": VECTORS,
+    "helper_vectors": VECTORS,
+    "new_vectors": VECTORS,
+    "old_vectors": GENERATOR.normal(size=(OLD, 4)).astype(np.float32),
+    "alignment": LINKS,
+    "word_pairs": LINKS,
+    "dictionary": LINKS,
+    "new_spelling": ["", "", *("▁" * (i % 2) + "abcdefghij"[i % 10] * (1 + i // 10) for i in range(2, NEW))],
+    "new_classes": np.arange(NEW) % 3,
+    "old_classes": np.arange(OLD) % 3,
     "overlap": np.r_[-1, -1, np.arange(10) + 5, np.full(NEW - 12, -1)],
     "old_pieces": [np.array([], dtype=np.int64)] * 12 + [np.array([6, 7])] * (NEW - 13) + [np.array([], dtype=np.int64)],
     "new_ranks": np.arange(2, NEW),
@@ -57,10 +70,40 @@ def test_order_of_the_new_vocabulary_changes_nothing(method: str):
         "overlap": AIDS["overlap"][shuffle],
         "old_pieces": [AIDS["old_pieces"][i] for i in shuffle],
         "new_ranks": place[AIDS["new_ranks"]],
+        "new_spelling": [AIDS["new_spelling"][i] for i in shuffle],
     }
+    names = ("own_vectors", "helper_vectors", "new_vectors", "alignment", "word_pairs", "dictionary", "new_classes")
+    aids |= {name: AIDS[name][shuffle] for name in names}
     before, after = answer(method), answer(method, moved, **aids)
-    assert np.array_equal(before.mix.toarray()[shuffle], after.mix.toarray())
+    assert np.allclose(before.mix.toarray()[shuffle], after.mix.toarray(), atol=1e-6)
     assert np.array_equal(before.group[shuffle], after.group)
+
+
+@pytest.mark.parametrize("method", sorted(set(ROWS) - {"keep"}))
+def test_rows_go_round_as_arrays(method: str):
+    rows = answer(method)
+    again = NewRows.from_arrays(rows.to_arrays())
+    assert np.array_equal(rows.apply(MATRIX, np.random.default_rng(1)), again.apply(MATRIX, np.random.default_rng(1)))
+    assert np.array_equal(rows.origin, again.origin)
+
+
+def test_direct_rows_go_round_as_arrays():
+    base = answer("copy")
+    rows = NewRows(base.mix, base.group, (Group(mean=1.0), *base.groups), np.array([4]), np.full((1, DIM), 9.0, dtype=np.float32))
+    again = NewRows.from_arrays(rows.to_arrays())
+    assert np.array_equal(rows.apply(MATRIX, np.random.default_rng(1)), again.apply(MATRIX, np.random.default_rng(1)))
+
+
+def test_layers_take_the_first_answer_that_is_no_draw():
+    ramen, copy = answer("ramen"), answer("copy")
+    both = layered([ramen, copy])
+    drawn = ramen.origin == ORIGINS.index("drawn")
+    assert np.array_equal(both.mix.toarray()[~drawn], ramen.mix.toarray()[~drawn])
+    assert np.array_equal(both.mix.toarray()[drawn], copy.mix.toarray()[drawn])
+    assert np.array_equal(both.group >= 0, drawn & (copy.group >= 0))
+    direct = NewRows(copy.mix, copy.group, copy.groups, np.array([4, 25]), np.arange(2 * DIM, dtype=np.float32).reshape(2, DIM))
+    mixed = layered([answer("lexicon"), direct]).apply(MATRIX, np.random.default_rng(0))
+    assert np.array_equal(mixed[25], np.arange(DIM, 2 * DIM)), "the layer below gives its vector"
 
 
 def test_copy_copies_and_draws_the_rest_from_text_rows():

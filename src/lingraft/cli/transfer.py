@@ -18,9 +18,15 @@ def transfer(
     out: Annotated[Path, typer.Option("--out", help="Run folder; the same command goes on where it stopped.", metavar="DIR")],
     recipe: Annotated[str, typer.Option("--recipe", help="A recipe's name or a TOML file.")] = "copy",
     source_text: Annotated[Strings, typer.Option("--source-text", help="Text of the source's language.", metavar="PATH")] = None,
-    parallel: Annotated[Strings, typer.Option("--parallel", help="Parallel text, for recipes that use it.", metavar="TSV")] = None,
-    lexicon: Annotated[Strings, typer.Option("--lexicon", help="A dictionary, for recipes that use it.", metavar="TSV")] = None,
-    vectors: Annotated[Strings, typer.Option("--vectors", help="Static vectors, for recipes that use them.", metavar="FILE")] = None,
+    parallel: Annotated[
+        Strings, typer.Option("--parallel", help="Lines of source text, tab, target text; or bundled.", metavar="TSV")
+    ] = None,
+    lexicon: Annotated[Strings, typer.Option("--lexicon", help="Source word, tab, target word; MUSE; FreeDict.", metavar="TSV")] = None,
+    vectors: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--vectors", help="Word vectors of the source's and the target's language.", metavar="SOURCE TARGET"),
+    ] = None,
+    helper: Annotated[str, typer.Option("--helper", help="Another model that has the target's tokens.", metavar="MODEL")] = "",
     changes: Annotated[Strings, typer.Option("--set", help="Change a key of the recipe, as in --set steps=200.", metavar="K=V")] = None,
     tokenizer: Annotated[str | None, typer.Option(help="A tokenizer to use instead of training one.", metavar="DIR")] = None,
     errors: Annotated[str | None, typer.Option(help="Invalid UTF-8: strict stops, replace goes on.")] = None,
@@ -45,15 +51,22 @@ def transfer(
     sets = [*(changes or []), *([f"tokenizer.read={tokenizer!r}"] if tokenizer else []), *([f"text.errors={errors!r}"] if errors else [])]
     sets += [f"text.clean={clean!r}"] if clean else []
     asked: dict[str, Any] = {"to": to, "text": text, "recipe": recipe, "changes": sets, "seed": seed, "minutes": minutes}
-    asked |= {"source_text": source_text or [], "parallel": parallel or [], "lexicon": lexicon or [], "vectors": vectors or []}
+    aids: dict[str, Any] = {
+        "source_text": source_text or [],
+        "parallel": parallel or [],
+        "lexicon": lexicon or [],
+        "vectors": vectors or (),
+        "helper": helper,
+    }
     if dry_run:
+        from lingraft.aids import Given
         from lingraft.plan import plan
 
-        print(plan(model, **asked))
+        print(plan(model, **asked, given=Given(**aids)))
         return
     with show.progress() as advance:
         options = Options(checkpoint_steps=checkpoint_steps, keep=keep, progress=advance, track=track)
-        run = run_transfer(model, **asked, out=out, examples=not no_examples, restart_from=restart_from, options=options)
+        run = run_transfer(model, **asked, **aids, out=out, examples=not no_examples, restart_from=restart_from, options=options)
     if not is_main_process():
         return
     if push_to_hub:

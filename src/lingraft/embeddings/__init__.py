@@ -2,10 +2,30 @@
 
 from collections.abc import Callable
 
+from lingraft.embeddings.counts import lexicon, ramen, trans_tokenizer
+from lingraft.embeddings.neighbours import clp, clp_plus, focus, ofa, ramen_mono, wechsel
 from lingraft.embeddings.overlap import copy, keep, pieces
-from lingraft.embeddings.rows import ORIGINS, Group, NewRows, Vocabularies
-from lingraft.embeddings.statistics import random, rank
+from lingraft.embeddings.pursuit import omp
+from lingraft.embeddings.rows import ORIGINS, Group, NewRows, Vocabularies, layered
+from lingraft.embeddings.statistics import heuristic, random, rank
 
-ROWS: dict[str, Callable[..., NewRows]] = {"copy": copy, "keep": keep, "pieces": pieces, "random": random, "rank": rank}
+ROWS: dict[str, Callable[..., NewRows]] = {
+    "clp": clp,
+    "clp-plus": clp_plus,
+    "copy": copy,
+    "focus": focus,
+    "heuristic": heuristic,
+    "keep": keep,
+    "lexicon": lexicon,
+    "ofa": ofa,
+    "omp": omp,
+    "pieces": pieces,
+    "ramen": ramen,
+    "ramen-mono": ramen_mono,
+    "random": random,
+    "rank": rank,
+    "trans-tokenizer": trans_tokenizer,
+    "wechsel": wechsel,
+}
 
-__all__ = ["ORIGINS", "ROWS", "Group", "NewRows", "Vocabularies"]
+__all__ = ["ORIGINS", "ROWS", "Group", "NewRows", "Vocabularies", "layered"]

@@ -3,8 +3,10 @@
 A copy is a mix with a single 1. Specials, widths, untied heads, biases, padded rows and fallbacks are done here, once, for all methods.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -95,6 +97,32 @@ class NewRows:
         """The same rows for another matrix: direct vectors fall back to their mix or draw."""
         return NewRows(self.mix, self.group, self.groups)
 
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """All of it as named arrays, `origin` among them, for `from_arrays`."""
+        members = [group.rows for group in self.groups]
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "origin": self.origin,
+            "group": self.group,
+            "groups.indptr": np.cumsum([0, *(0 if rows is None else len(rows) for rows in members)], dtype=np.int64),
+            "groups.rows": np.concatenate([np.zeros(0, dtype=np.int64), *(rows for rows in members if rows is not None)]),
+            "groups.fixed": np.array([(group.mean, group.deviation) for group in self.groups], dtype=np.float64).reshape(-1, 2),
+            "mix.indptr": self.mix.indptr.astype(np.int64),
+            "mix.indices": self.mix.indices.astype(np.int64),
+            "mix.values": self.mix.data.astype(np.float32),
+            "mix.num_old": np.array([self.mix.shape[1]]),
+        }
+        return arrays if self.direct is None else arrays | {"direct.ids": self.direct_ids, "direct.rows": self.direct}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "NewRows":
+        """What `to_arrays` was called on."""
+        shape = (len(arrays["group"]), int(arrays["mix.num_old"][0]))
+        mix = scipy.sparse.csr_array((arrays["mix.values"], arrays["mix.indices"], arrays["mix.indptr"]), shape=shape)
+        members = [arrays["groups.rows"][first:last] for first, last in pairwise(arrays["groups.indptr"])]
+        groups = [Group(rows if len(rows) else None, *fixed) for rows, fixed in zip(members, arrays["groups.fixed"].tolist(), strict=True)]
+        direct = (arrays["direct.ids"], arrays["direct.rows"]) if "direct.ids" in arrays else ()
+        return cls(mix, arrays["group"], tuple(groups), *direct)
+
     def apply(self, old: Floats, generator: np.random.Generator) -> Floats:
         """(num_new, dim) new matrix from the (num_old, dim) old one: one sparse product, a seeded draw, a fill-in."""
         if old.shape[0] != self.mix.shape[1]:
@@ -107,6 +135,32 @@ class NewRows:
         if self.direct is not None:
             new[self.direct_ids] = self.direct
         return new
+
+
+def layered(answers: Sequence[NewRows]) -> NewRows:
+    """For every row the first answer that is not a draw; the last answer's draw where there is none."""
+    result = answers[-1]
+    for answer in reversed(answers[:-1]):
+        drawn = answer.origin == ORIGINS.index("drawn")
+        mix = scipy.sparse.csr_array(
+            scipy.sparse.diags_array((~drawn).astype(np.float32)) @ answer.mix
+            + scipy.sparse.diags_array(drawn.astype(np.float32)) @ result.mix
+        )
+        direct = {int(i): row for i, row in zip(result.direct_ids, _rows(result.direct), strict=True) if drawn[i]}
+        direct |= {int(i): row for i, row in zip(answer.direct_ids, _rows(answer.direct), strict=True)}
+        ids = np.array(sorted(direct), dtype=np.int64)
+        result = NewRows(
+            mix,
+            np.where(drawn, result.group, -1).astype(np.int32),
+            result.groups,
+            ids,
+            np.stack([direct[i] for i in ids]) if direct else None,
+        )
+    return result
+
+
+def _rows(direct: Floats | None) -> Sequence[Floats]:
+    return [] if direct is None else list(direct)
 
 
 def from_mix(vocabularies: Vocabularies, mix: scipy.sparse.sparray, *, groups: Sequence[Group] = (), group: Ints | None = None) -> NewRows:

@@ -6,7 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lingraft.errors import RecipeError, suggest
 
-METHODS = ("copy", "keep", "pieces", "random", "rank")
+METHODS = (
+    "clp", "clp-plus", "copy", "focus", "heuristic", "keep", "lexicon", "ofa", "omp", "pieces", "ramen", "ramen-mono", "random", "rank",
+    "trans-tokenizer", "wechsel",
+)  # fmt: skip
+AUTO = "auto"
 
 
 class RowSettings(BaseModel):
@@ -14,12 +18,22 @@ class RowSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    method: str = Field("copy", description="a name in lingraft.embeddings.ROWS")
+    method: str = Field(
+        "copy", description="a row method; several joined by +: for each token the first that does not draw; auto: the best of a race"
+    )
     order: Literal["frequency", "id"] = Field("frequency", description="rank: what the rank of a token is")
+    rank: int | None = Field(None, ge=1, description="ofa: mix the rows of the source's best approximation of so many dimensions")
+    min_count: int = Field(10, ge=1, description="trans-tokenizer: how often words must have been aligned to count")
 
     @field_validator("method")
     @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in METHODS:
-            raise RecipeError(f"There is no row method {name!r}. {suggest(name, METHODS)}")
-        return name
+    def _known(cls, names: str) -> str:
+        for name in names.split("+"):
+            if name not in METHODS and names != AUTO:
+                raise RecipeError(f"There is no row method {name!r}. {suggest(name, [*METHODS, AUTO])}")
+        return names
+
+    @property
+    def methods(self) -> list[str]:
+        """The names that are joined in `method`."""
+        return self.method.split("+")

@@ -31,14 +31,15 @@ def check_fits(model: Any, tokenizer_size: int) -> int:
 
 
 @torch.no_grad()
-def graft(model: Any, rows: NewRows, roles: Mapping[str, int], *, seed: int) -> None:
+def graft(model: Any, rows: NewRows, roles: Mapping[str, int], *, seed: int, rank: int | None = None) -> None:
     """Replace the vocabulary of `model` in place.
 
     rows: for the input matrix; untied output matrix and output biases follow it (their direct rows fall back to mix or draw).
+    rank: mix the rows of the old matrices' best approximations of so many dimensions instead of the old rows themselves (OFA).
     roles: role -> id of the new tokenizer's special tokens; the config's ids are set from it.
     The order of draws is fixed (input, output, biases), so that a seed gives the same bytes.
     """
-    old = {name: matrix.detach().clone() for name, matrix in word_matrices(model).items()}
+    old = {name: _of_rank(matrix.detach(), rank) for name, matrix in word_matrices(model).items()}
     biases = {name: bias.detach().clone() for name, bias in output_biases(model).items()}
     _resize(model, rows.num_new)
     model.config.vocab_size = rows.num_new
@@ -46,6 +47,15 @@ def graft(model: Any, rows: NewRows, roles: Mapping[str, int], *, seed: int) -> 
     _refill(word_matrices(model), old, rows, generator)
     _refill(output_biases(model), biases, rows.without_direct(), generator)
     _set_special_ids(model, roles)
+
+
+def _of_rank(matrix: torch.Tensor, rank: int | None) -> torch.Tensor:
+    """The nearest matrix of a rank (Eckart & Young 1936), by the eigenvectors of the small product; a copy where it has no more anyway."""
+    if rank is None or rank >= matrix.shape[1]:
+        return matrix.clone()
+    wide = matrix.float()
+    directions = torch.linalg.eigh(wide.T @ wide).eigenvectors[:, -rank:]
+    return (wide @ directions @ directions.T).to(matrix.dtype)
 
 
 def _resize(model: Any, size: int) -> None:

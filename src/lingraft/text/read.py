@@ -52,7 +52,7 @@ def read(path: str, errors: Errors, column: str | None = None) -> Iterator[Batch
     errors="strict"), or has no column of text.
     """
     suffix = Path(path.removesuffix(Path(path).suffix) if Path(path).suffix in COMPRESSIONS else path).suffix
-    with _open(path) as stream:
+    with open_bytes(path) as stream:
         if suffix == ".jsonl":
             yield from records(_json_texts(stream, path, errors, column))
         elif suffix == ".parquet":
@@ -89,7 +89,7 @@ def choose_column(record: dict[str, Any], place: str, column: str | None = None)
 
 
 @contextmanager
-def _open(path: str) -> Iterator[IO[bytes]]:
+def open_bytes(path: str) -> Iterator[IO[bytes]]:
     """The uncompressed bytes of a file; whatever goes wrong while they are read is a TextError."""
     try:
         with open(path, "rb") as raw, _decompressed(raw, Path(path).suffix) as stream:
@@ -118,11 +118,11 @@ def _plain(stream: IO[bytes], path: str, errors: Errors) -> Iterator[Batch]:
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8-sig")(errors), translate=True)
     rest, num_lines = "", 0
     while chunk := stream.read(CHUNK):
-        _refuse_binary(chunk, path)
+        refuse_binary(chunk, path)
         try:
             text = rest + decoder.decode(chunk)
         except UnicodeDecodeError as error:
-            raise _not_utf8(error, path, num_lines + error.object.count(b"\n", 0, error.start) + 1) from None
+            raise not_utf8(error, path, num_lines + error.object.count(b"\n", 0, error.start) + 1) from None
         num_lines += chunk.count(b"\n")
         end = text.rfind("\n") + 1
         lines, rest = text[:end].splitlines(), text[end:]
@@ -155,7 +155,7 @@ def _cut(line: str) -> list[str]:
     return [*pieces, line[start:]]
 
 
-def _refuse_binary(data: bytes, path: str) -> None:
+def refuse_binary(data: bytes, path: str) -> None:
     """Raise TextError where bytes cannot be text in UTF-8."""
     if b"\0" in data:
         utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
@@ -163,7 +163,7 @@ def _refuse_binary(data: bytes, path: str) -> None:
         raise TextError(f"{path} has NUL bytes, so it is {what}.")
 
 
-def _not_utf8(error: UnicodeDecodeError, path: str, line: int) -> TextError:
+def not_utf8(error: UnicodeDecodeError, path: str, line: int) -> TextError:
     byte = error.object[error.start]
     return TextError(
         f"{path}, line {line}: byte 0x{byte:02x} is not valid UTF-8. Convert the file (for example: iconv -f latin1 -t utf-8), "
@@ -175,11 +175,11 @@ def _json_texts(stream: IO[bytes], path: str, errors: Errors, wanted: str | None
     """The text of every record of a JSON-lines file."""
     column = ""
     for number, line in enumerate(stream, 1):
-        _refuse_binary(line, path)
+        refuse_binary(line, path)
         try:
             record = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8", errors)) if line.strip() else {}
         except UnicodeDecodeError as error:
-            raise _not_utf8(error, path, number) from None
+            raise not_utf8(error, path, number) from None
         except json.JSONDecodeError as error:
             raise TextError(f"{path}, line {number}: not JSON ({error.msg}). A .jsonl file has one object on each line.") from None
         if not isinstance(record, dict):

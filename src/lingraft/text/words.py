@@ -27,6 +27,7 @@ _ZERO_WIDTH_SPACE = "\u200b"  # what Khmer and Thai texts put between words
 _UNUSUAL = re.compile(f"[{_SPACELESS}{_ZERO_WIDTH_SPACE}]")
 _WORD = re.compile(rf"[{_SPACELESS}][{_MARKS}]*|[^\s{_SPACELESS}{_ZERO_WIDTH_SPACE}]+")
 _RUN = re.compile(r"\S+")
+_TOKEN = re.compile(rf"\w[\w{_MARKS}]*(?:['’.-]\w[\w{_MARKS}]*)*|[^\w\s]")
 _CLOSING = "\"'”’»›)\\]}」』）】"
 _SENTENCE_END = re.compile(rf"[.!?…؟۔।॥։።༎။។][{_CLOSING}]* (?=\S)|[。！？｡][{_CLOSING}]*(?=[^\s{_CLOSING}。！？｡])")
 
@@ -61,3 +62,10 @@ def sentences(line: str) -> list[str]:
         elif not line[end].islower():
             cuts.append(end - 1)
     return [line[start:end] for start, end in zip(cuts, [*cuts[1:], len(line)], strict=True)]
+
+
+def word_tokens(text: str) -> list[str]:
+    """The words of a text for counting and vectors: as `word_spans`, with punctuation apart."""
+    if not _UNUSUAL.search(text):
+        return _TOKEN.findall(text)
+    return [token for start, end in word_spans(text) for token in _TOKEN.findall(text[start:end])]

@@ -1,0 +1,1 @@
+"""Vectors of words, maps between them, and word alignments."""
