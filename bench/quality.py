@@ -1,4 +1,4 @@
-"""Held-out loss of each row method after equal training: bundled German, MiniLM, a cased WordPiece of 8,000."""
+"""Held-out loss of each row method after equal training: bundled text, MiniLM, a cased WordPiece of 8,000."""
 
 import time
 from dataclasses import dataclass
@@ -19,26 +19,51 @@ SAME = [
 ]
 
 
+WIKTIONARY = "lexicons/wiktionary/en-{to}.tsv.gz"
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A recipe, and what is changed in it beside what is the same for all."""
+    """A recipe, what is changed in it beside what is the same for all, and the aids it gets ({to} is the language)."""
 
     recipe: str
     learning_rate: str = "3e-4"
     changes: tuple[str, ...] = ()
-    source_text: tuple[str, ...] = ()
+    source_text: str = ""
+    parallel: str = ""
+    lexicon: str = ""
 
 
+ENGLISH, PARALLEL = "bundled:en", "bundled:en-{to}"
 CELLS = {
     "scratch": Cell("scratch", "5e-4"),
     "random": Cell("random"),
-    "frozen": Cell("frozen", "3e-3"),
-    "rank by frequency": Cell("rank", changes=("rows.order=frequency",), source_text=("bundled:en",)),
-    "rank by id": Cell("rank", changes=("rows.order=id",), source_text=("bundled:en",)),
     "copy": Cell("copy"),
-    "pieces": Cell("copy", changes=("rows.method=pieces",)),
+    "focus": Cell("focus"),
+    "wechsel": Cell("wechsel", source_text=ENGLISH, lexicon=WIKTIONARY),
+    "ramen": Cell("ramen", parallel=PARALLEL),
+    "trans-tokenizer": Cell("trans-tokenizer", parallel=PARALLEL),
+    "frozen": Cell("frozen", "3e-3"),
+    "rank by frequency": Cell("rank", changes=("rows.order=frequency",), source_text=ENGLISH),
+    "rank by id": Cell("rank", changes=("rows.order=id",), source_text=ENGLISH),
     "rank without source text": Cell("rank", changes=("rows.order=frequency",)),
+    "pieces": Cell("pieces"),
+    "heuristic": Cell("heuristic"),
+    "lexicon": Cell("lexicon", lexicon=WIKTIONARY),
+    "ofa": Cell("ofa", source_text=ENGLISH, lexicon=WIKTIONARY),
+    "ramen-mono": Cell("ramen-mono", source_text=ENGLISH, lexicon=WIKTIONARY),
+    "clp": Cell("clp"),
+    "clp-plus": Cell("clp-plus"),
+    "omp": Cell("omp"),
+    "ramen+copy": Cell("ramen", changes=("rows.method=ramen+copy",), parallel=PARALLEL),
 }
+
+
+def aids(cell: Cell, to: str, data: Path | None) -> dict[str, str]:
+    """What a cell is given beside the text. A lexicon that is not there is left out (vectors are then mapped by identical strings)."""
+    found = {"source_text": cell.source_text, "parallel": cell.parallel.format(to=to)}
+    lexicon = None if data is None or not cell.lexicon else data / cell.lexicon.format(to=to)
+    return found | {"lexicon": str(lexicon) if lexicon is not None and lexicon.exists() else ""}
 
 
 def changes(cell: Cell, steps: int, tokenizer: Path) -> list[str]:
@@ -47,8 +72,8 @@ def changes(cell: Cell, steps: int, tokenizer: Path) -> list[str]:
     return [*SAME, *read, f"steps={steps}", f"learning_rate={cell.learning_rate}", *cell.changes]
 
 
-def train_tokenizer(folder: Path) -> Path:
-    """The tokenizer that all cells share, trained on the training pages; made once."""
+def train_tokenizer(folder: Path, to: str) -> Path:
+    """The tokenizer that all cells of a language share, trained on the training pages; made once."""
     from lingraft.demo import source_model
     from lingraft.files import atomic_folder
     from lingraft.model.load import load_tokenizer
@@ -57,14 +82,14 @@ def train_tokenizer(folder: Path) -> Path:
     from lingraft.tokenizer.train import train
 
     if not folder.exists():
-        corpus = resolve(["bundled:de"], "de", settings=TextSettings())
+        corpus = resolve([f"bundled:{to}"], to, settings=TextSettings())
         lines = (line for page in corpus.split("train") for line in page.lines)
         with atomic_folder(folder) as temporary:
             train(lines, TokenizerSettings(algorithm="wordpiece", size=SIZE), load_tokenizer(source_model())).save_pretrained(temporary)
     return folder
 
 
-def measure(name: str, seed: int, steps: int, folder: Path) -> dict[str, Any]:
+def measure(name: str, to: str, seed: int, steps: int, folder: Path, data: Path | None) -> dict[str, Any]:
     """Run one cell (or go on with it) and return its scores."""
     from lingraft.demo import source_model
     from lingraft.run import SCORES
@@ -72,17 +97,17 @@ def measure(name: str, seed: int, steps: int, folder: Path) -> dict[str, Any]:
     from lingraft.transfer import transfer
 
     def progress(phase: str, step: int, total: int, loss: float) -> None:
-        print(f"  {name}, seed {seed}: step {step} of {total}, loss {loss:.3f}, {time.monotonic() - began:.0f} s", flush=True)
+        print(f"  {to}, {name}, seed {seed}: step {step} of {total}, loss {loss:.3f}, {time.monotonic() - began:.0f} s", flush=True)
 
     cell, began = CELLS[name], time.monotonic()
     run = transfer(
         source_model(),
-        to="de",
-        text="bundled:de",
-        source_text=cell.source_text,
+        to=to,
+        text=f"bundled:{to}",
+        **{aid: [place] if place else [] for aid, place in aids(cell, to, data).items()},
         recipe=cell.recipe,
-        changes=changes(cell, steps, train_tokenizer(folder / "tokenizer")),
-        out=folder / f"{name.replace(' ', '-')}-{steps}-{seed}",
+        changes=changes(cell, steps, train_tokenizer(folder / f"tokenizer-{to}", to)),
+        out=folder / f"{to}-{name.replace(' ', '-')}-{steps}-{seed}",
         seed=seed,
         options=Options(progress=progress, log_steps=50),
     )
@@ -98,15 +123,17 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=350, help="optimiser steps of each cell")
     options.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default="0", help="separated by commas")
     options.add_argument("--cells", type=names(CELLS), default=",".join(CELLS), help="separated by commas")
+    options.add_argument("--to", default="de", help="language: de, eu, ja, ru, …")
+    options.add_argument("--data", type=Path, help="folder with lexicons/wiktionary/en-CODE.tsv.gz, for the cells that use a lexicon")
     given = options.parse_args()
     results = Results("quality", given.results)
     if not given.table:
         with working_folder(given.out) as folder:
             for seed in given.seeds:
                 for name in given.cells:
-                    key = {"cell": name, "steps": given.steps, "seed": seed}
+                    key = {"language": given.to, "cell": name, "steps": given.steps, "seed": seed}
                     if not results.here(**key):
-                        results.add(key, measure(name, seed, given.steps, folder))
+                        results.add(key, measure(name, given.to, seed, given.steps, folder, given.data))
     print(results.table(over="seed"))
 
 

@@ -36,7 +36,7 @@ def test_every_benchmark_says_what_it_is(script: str) -> None:
 
 
 def test_unknown_cells_are_named() -> None:
-    done = run("quality", "--cells", "copy,wechsel")
+    done = run("quality", "--cells", "copy,wexel")
     assert done.returncode == 2
     assert "wechsel: choose from scratch, random" in done.stderr
 
