@@ -38,7 +38,7 @@ def test_every_benchmark_says_what_it_is(script: str) -> None:
 def test_unknown_cells_are_named() -> None:
     done = run("quality", "--cells", "copy,wexel")
     assert done.returncode == 2
-    assert "wechsel: choose from scratch, random" in done.stderr
+    assert "wexel: choose from scratch, random" in done.stderr
 
 
 def test_what_is_measured_is_not_measured_again(bench: ModuleType, tmp_path: Path) -> None:
