@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
@@ -30,6 +30,7 @@ def machine() -> dict[str, Any]:
     name = re.search(r"model name\s*: (.*)", found)
     return {
         "cpu": name[1].strip() if name else platform.processor() or platform.machine(),
+        "instructions": torch.backends.cpu.get_cpu_capability() + (" bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else ""),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
@@ -69,32 +70,42 @@ class Results:
             file.write(("\n" if torn else "") + line + "\n")
         print(json.dumps({**key, **values}, ensure_ascii=False), flush=True)
 
-    def table(self, over: str = "") -> str:
-        """Markdown, one table for each machine. Cells that differ only in the field `over` are one row: median (least–most)."""
+    def table(self, over: str = "", deviation: bool = False) -> str:
+        """Markdown, one table for each machine. Cells that differ only in the field `over` are one row: median (least–most), or with
+        `deviation` mean ± sample standard deviation (number of cells)."""
         groups: dict[str, list[dict[str, Any]]] = {}
         for line in self.lines():
             groups.setdefault(json.dumps([line["machine"], [k for k in line["key"] if k != over]]), []).append(line)
-        return "\n\n".join(_table(lines, over) for lines in groups.values()) or f"No results in {self.path} yet."
+        return (
+            "\n\n".join(_table(lines, over, _deviation if deviation else _range) for lines in groups.values())
+            or f"No results in {self.path} yet."
+        )
 
 
-def _table(lines: Sequence[dict[str, Any]], over: str) -> str:
+def _table(lines: Sequence[dict[str, Any]], over: str, spread: Callable[[Sequence[Any]], str]) -> str:
     rows: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for line in lines:
         rows.setdefault(tuple(value for name, value in line["key"].items() if name != over), []).append(line["values"])
     names = [name for name in lines[0]["key"] if name != over]
     columns = list(dict.fromkeys(name for line in lines for name, value in line["values"].items() if not isinstance(value, dict | list)))
     head = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in lines[0]["machine"].items())
-    body = [[*map(str, row), *(_cell([v[name] for v in values if name in v]) for name in columns)] for row, values in rows.items()]
+    body = [[*map(str, row), *(_cell([v[name] for v in values if name in v], spread) for name in columns)] for row, values in rows.items()]
     titles = [name.replace("_", " ") for name in [*names, *columns]]
     return "\n".join([f"{head}:", "", *(f"| {' | '.join(row)} |" for row in [titles, ["---"] * len(titles), *body])])
 
 
-def _cell(values: Sequence[Any]) -> str:
+def _cell(values: Sequence[Any], spread: Callable[[Sequence[Any]], str]) -> str:
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         return ", ".join(dict.fromkeys(map(str, values)))
-    if not values or min(values) == max(values):
-        return _number(values[0]) if values else ""
+    return _number(values[0]) if len(values) == 1 or (values and min(values) == max(values)) else spread(values) if values else ""
+
+
+def _range(values: Sequence[Any]) -> str:
     return f"{_number(statistics.median(values))} ({_number(min(values))}–{_number(max(values))})"
+
+
+def _deviation(values: Sequence[Any]) -> str:
+    return f"{_number(statistics.mean(values))} ± {_number(statistics.stdev(values))} ({len(values)})"
 
 
 def _number(value: float) -> str:

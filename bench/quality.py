@@ -134,7 +134,7 @@ def main() -> None:
                     key = {"language": given.to, "cell": name, "steps": given.steps, "seed": seed}
                     if not results.here(**key):
                         results.add(key, measure(name, given.to, seed, given.steps, folder, given.data))
-    print(results.table(over="seed"))
+    print(results.table(over="seed", deviation=True))
 
 
 if __name__ == "__main__":
