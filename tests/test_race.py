@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import World
@@ -29,7 +30,14 @@ def test_candidates_follow_what_is_given():
 @pytest.mark.parametrize("family", ["bert", "llama"])
 def test_each_lap_halves_the_field_and_the_best_of_the_last_wins(family: str, pico: Pico, world: World, tmp_path: Path):
     run = raced(pico(family), world, tmp_path / "run", parallel=str(world.parallel))
-    table = [entry for entry in run.facts["race"] if not entry["failed"]]
+    races = [[entry for entry in run.facts["race"] if not entry["failed"] and bool(entry["output"]) == output] for output in (False, True)]
+    assert bool(races[1]) == (family == "llama"), "where the output matrix is not tied, it has a race of its own"
+    for table in filter(None, races):
+        check_halving(table)
+    assert run.facts["race"][0]["output"] == "" or run.facts["race"][0]["method"] == races[0][0]["method"]
+
+
+def check_halving(table: list[dict[str, Any]]) -> None:
     assert len(table) >= 4
     laps = max(len(entry["losses"]) for entry in table) - 1
     for lap in range(1, laps):
@@ -38,13 +46,18 @@ def test_each_lap_halves_the_field_and_the_best_of_the_last_wins(family: str, pi
         assert sorted(left)[: len(kept)] == sorted(kept) and len(kept) == -(-len(left) // 2)
     best = [entry for entry in table if len(entry["losses"]) == laps + 1]
     assert table[0]["losses"][-1] == min(entry["losses"][-1] for entry in best)
+    assert table[0]["behind"] is None
+    for entry in best[1:]:
+        assert entry["behind"][0] == pytest.approx(entry["losses"][-1] - table[0]["losses"][-1]) and entry["behind"][1] > 0
 
 
-def test_the_winner_is_what_its_method_alone_gives(pico: Pico, world: World, tmp_path: Path):
-    run = raced(pico("bert"), world, tmp_path / "run", parallel=str(world.parallel), seed=3)
-    changes = [*SMALL, "steps=40", f"rows.method={run.facts['race'][0]['method']}"]
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_the_winner_is_what_its_method_alone_gives(family: str, pico: Pico, world: World, tmp_path: Path):
+    run = raced(pico(family), world, tmp_path / "run", parallel=str(world.parallel), seed=3)
+    best = run.facts["race"][0]
+    changes = [*SMALL, "steps=40", f"rows.method={best['method']}", *([f"rows.output={best['output']}"] if best["output"] else [])]
     alone = lingraft.transfer(
-        str(pico("bert")), to="de", text=str(world.cipher), out=tmp_path / "alone", changes=changes, parallel=str(world.parallel), seed=3
+        str(pico(family)), to="de", text=str(world.cipher), out=tmp_path / "alone", changes=changes, parallel=str(world.parallel), seed=3
     )
     assert (run.path / "model" / "model.safetensors").read_bytes() == (alone.path / "model" / "model.safetensors").read_bytes()
 

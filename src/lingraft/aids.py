@@ -102,13 +102,9 @@ class Aids:
     given: Given
     seed: int
 
-    def rows(self) -> NewRows:
-        """The rows by the method of the settings; several: layered."""
-        return self.rows_by(self.settings)
-
-    def rows_by(self, settings: RowSettings) -> NewRows:
-        """The rows by other settings of the method."""
-        answers = [self.answer(ROWS[name]) for name in settings.methods]
+    def rows(self, names: str) -> NewRows:
+        """The rows by a method; by several joined by +: layered."""
+        answers = [self.answer(ROWS[name]) for name in names.split("+")]
         return answers[0] if len(answers) == 1 else layered(answers)
 
     def answer(self, method: Callable[..., NewRows]) -> NewRows:

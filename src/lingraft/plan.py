@@ -48,8 +48,8 @@ def _lines(request: Request, run: Run) -> Iterator[str]:
     corpus = texts.target
     tokenizer = stages.tokenizer(request, run, source, corpus)
     shards = stages.tokens(request, run, corpus, tokenizer)
-    rows = stages.rows(request, run, source, tokenizer, shards, texts)
-    graft(source.model, rows, roles(tokenizer), seed=request.seed, rank=request.recipe.rows.rank)
+    rows, output = stages.rows(request, run, source, tokenizer, shards, texts)
+    graft(source.model, rows, roles(tokenizer), output=output, seed=request.seed, rank=request.recipe.rows.rank)
     stages.check_phases(request, source.model)
     stages.held_out(request, run, corpus, tokenizer)
     yield f"{request.model} to {request.to} by the recipe {request.recipe.name!r}: {request.recipe.title}"

@@ -1,14 +1,15 @@
 """`auto`: every row method that what the user gave allows, raced on the real task for a few steps each; the best is kept.
 
 Successive halving: in each lap all that are left train for equally many steps on the same blocks with the same masks, then the worse half
-by the loss on blocks that none has seen is out. The loss before any training says little of what rows are worth after some.
+by the loss on blocks that none has seen is out. The loss before any training says little of what rows are worth after some. Where the
+output matrix is not tied to the input matrix, a second race, with the winner's input rows, finds the rows of the output.
 """
 
 import copy
 import math
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from lingraft.aids import Aids, Given
 from lingraft.embeddings import NewRows
 from lingraft.errors import LingraftError, RecipeError
 from lingraft.model.heads import Predictor
+from lingraft.model.parts import word_matrices
 from lingraft.model.surgery import graft
 from lingraft.train import checkpoint
 from lingraft.train.batches import Blocks
@@ -30,7 +32,7 @@ from lingraft.train.settings import PhaseSettings
 SHARE = 0.2  # of the phase's tokens, at most
 MOST_TOKENS = 1 << 19
 BATCH = 4
-JUDGED = 32  # blocks that losses are measured on
+JUDGED = 64  # blocks that losses are measured on
 
 ALWAYS = ("copy", "pieces", "focus")
 WITH = {
@@ -43,17 +45,24 @@ WITH = {
 
 @dataclass(slots=True)
 class Entry:
-    """A candidate. losses: before any training, and after each lap. seconds: to make its rows. failed: why it could not be made."""
+    """A candidate. output: the method of the output matrix, "" where it is the same. losses: before any training, and after each lap.
+    judged: (blocks, 2) summed loss and predictions after the last lap. seconds: to make its rows. failed: why it could not be made.
+    """
 
     method: str
+    output: str = ""
     rows: NewRows | None = None
+    output_rows: NewRows | None = None
     losses: list[float] = field(default_factory=list)
+    judged: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
     seconds: float = 0.0
     failed: str = ""
 
-    def record(self) -> dict[str, Any]:
-        """For run.json."""
-        return {"method": self.method, "losses": self.losses, "seconds": round(self.seconds, 2), "failed": self.failed}
+    def record(self, best: "Entry") -> dict[str, Any]:
+        """For run.json. behind: (difference, 95 % interval's half) in nats to the best at the same lap, None where that ran further."""
+        facts = {"method": self.method, "output": self.output, "losses": self.losses, "seconds": round(self.seconds, 2)}
+        together = self is not best and len(self.losses) == len(best.losses) > 0
+        return facts | {"behind": _behind(self.judged, best.judged) if together else None, "failed": self.failed}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,30 +82,51 @@ def candidates(given: Given) -> list[str]:
     return list(dict.fromkeys([*(method for name in given.names() for method in WITH.get(name, ())), *ALWAYS]))
 
 
-def race(aids: Aids, course: Course) -> tuple[NewRows, list[dict[str, Any]]]:
-    """The winner's rows, and a record of every candidate, the best first. Raises RecipeError where none could be made."""
+def race(aids: Aids, course: Course) -> tuple[NewRows, NewRows | None, list[dict[str, Any]]]:
+    """The winner's rows, its rows of the output matrix (None: the same), and a record of every candidate, the best first; where the
+    output matrix is not tied, those of the race for it come first.
+
+    Raises RecipeError where no candidate could be made.
+    """
     entries = [_make(aids, method) for method in candidates(aids.given)]
     alive = [entry for entry in entries if entry.rows is not None]
     if not alive:
         raise RecipeError(f"No row method works here. {' '.join(f'{entry.method}: {entry.failed}' for entry in entries)}")
-    laps, training, judged = math.ceil(math.log2(len(alive))), *_split(course)
-    tokens = min(SHARE * course.total * course.settings.batch * course.settings.length, MOST_TOKENS)
+    untied = len(word_matrices(course.model)) > 1
+    tokens = min(SHARE * course.total * course.settings.batch * course.settings.length, MOST_TOKENS) / (2 if untied else 1)
+    best = _halve(alive, course, tokens)
+    table = _table(entries, best)
+    if untied:
+        crossed = [Entry(best.method, entry.method, best.rows, entry.rows, seconds=entry.seconds) for entry in alive]
+        best = _halve(crossed, course, tokens)
+        table = _table(crossed, best) + table
+    assert best.rows is not None
+    return best.rows, best.output_rows, table
+
+
+def _table(entries: Sequence[Entry], best: Entry) -> list[dict[str, Any]]:
+    """Records of a race, the best first."""
+    ordered = sorted(entries, key=lambda entry: (entry is not best, -len(entry.losses), entry.losses[-1:]))
+    return [entry.record(best) for entry in ordered]
+
+
+def _halve(entries: Sequence[Entry], course: Course, tokens: float) -> Entry:
+    """The best of the entries after laps of equal cost, of so many tokens in all."""
+    alive, laps = list(entries), math.ceil(math.log2(len(entries)))
+    training, judged = _split(course)
     with tempfile.TemporaryDirectory() as folder:
         for lap in range(laps):
             steps = int(tokens / laps / len(alive) / (BATCH * course.settings.length))
             for entry in alive:
-                _run(entry, lap, steps, replace(course, data=training), judged, Path(folder) / entry.method)
+                _run(entry, lap, steps, replace(course, data=training), judged, Path(folder) / entry.method / entry.output)
             alive = sorted(alive, key=lambda entry: entry.losses[-1])[: math.ceil(len(alive) / 2)]
-    entries.sort(key=lambda entry: (-len(entry.losses), entry.losses[-1:]))
-    assert alive[0].rows is not None
-    return alive[0].rows, [entry.record() for entry in entries]
+    return alive[0]
 
 
 def _make(aids: Aids, method: str) -> Entry:
     began, entry = time.monotonic(), Entry(method)
-    settings = aids.settings.model_copy(update={"method": method})
     try:
-        entry.rows = aids.rows_by(settings)
+        entry.rows = aids.rows(method)
     except LingraftError as error:
         entry.failed = str(error)
     entry.seconds = time.monotonic() - began
@@ -122,26 +152,43 @@ def _run(entry: Entry, lap: int, steps: int, course: Course, judged: list[Exampl
     """One lap of one candidate, from where the lap before left it."""
     assert entry.rows is not None
     model = copy.deepcopy(course.model)
-    graft(model, entry.rows, course.roles, seed=course.seed)
+    graft(model, entry.rows, course.roles, output=entry.output_rows, seed=course.seed)
     if lap == 0:
-        entry.losses.append(_loss(model, judged))
+        entry.losses.append(_mean(_losses(model, judged)))
     elif found := checkpoint.latest(folder / str(lap - 1)):
         checkpoint.restore_weights(model, found)
     changes = {"batch": BATCH, "accumulation": 1, "schedule": "constant", "warmup": 0.0, "switch": [], "start_from": None}
-    options = Options(checkpoint_seconds=math.inf, log_steps=max(steps, 1))
+    options = Options(checkpoint_seconds=math.inf, log_steps=max(steps, 1), alone=True)
     settings = course.settings.model_copy(update=changes)
     train("race", model, settings, course.data, total=steps, seed=course.seed + lap, folder=folder / str(lap), options=options)
-    entry.losses.append(_loss(model, judged))
+    entry.judged = _losses(model, judged)
+    entry.losses.append(_mean(entry.judged))
 
 
 @torch.no_grad()
-def _loss(model: Any, judged: list[Example]) -> float:
-    """Mean nats per predicted token."""
+def _losses(model: Any, judged: list[Example]) -> np.ndarray:
+    """(blocks, 2) summed nats and number of predictions of each block."""
     predictor, device = Predictor(model), next(model.parameters()).device
     model.eval()
-    total = 0.0
+    found = []
     for example in judged:
         inputs, positions, targets = (torch.from_numpy(a).to(device) for a in (example.inputs, example.positions, example.targets))
-        total += float(torch.nn.functional.cross_entropy(predictor(inputs, positions).float(), targets, reduction="sum"))
+        losses = torch.nn.functional.cross_entropy(predictor(inputs, positions).float(), targets, reduction="none").cpu().numpy()
+        block = example.positions // example.inputs.shape[1]
+        sums = [np.bincount(block, weights, len(example.inputs)) for weights in (losses, None)]
+        found.append(np.stack(sums, axis=1))
     predictor.remove()
-    return total / sum(len(example.targets) for example in judged)
+    return np.concatenate(found)
+
+
+def _mean(judged: np.ndarray) -> float:
+    return float(judged[:, 0].sum() / judged[:, 1].sum())
+
+
+def _behind(judged: np.ndarray, best: np.ndarray) -> tuple[float, float]:
+    """Mean difference in nats per prediction, and half of its 95 % interval, by the spread over blocks that both were judged on."""
+    predictions = judged[:, 1].sum()
+    differences = judged[:, 0] - best[:, 0]
+    mean = float(differences.sum() / predictions)
+    spread = differences - mean * judged[:, 1]
+    return mean, float(1.96 * math.sqrt(len(spread) / max(1, len(spread) - 1) * (spread**2).sum()) / predictions)

@@ -24,7 +24,7 @@ def pace(model: Any, settings: PhaseSettings, data: Data) -> Pace:
     """Measure a phase's steps on this machine."""
     import resource
 
-    options = Options(warm_up=1, evaluations=1)
+    options = Options(warm_up=1, evaluations=1, alone=True)
     with tempfile.TemporaryDirectory() as folder:
         trial = settings.model_copy(update={"start_from": None, "switch": []})
         speed = train("trial", copy.deepcopy(model), trial, data, total=1 + MEASURED, seed=0, folder=Path(folder), options=options)

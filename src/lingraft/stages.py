@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ from lingraft.train.loop import Data, Options, train
 from lingraft.train.objectives import Vocabulary
 from lingraft.train.settings import PhaseSettings
 
+OUTPUT = "output."  # before the names of arrays in rows.safetensors that are of the output matrix
 SAMPLE = 4_096  # held-out tokens that the loss is measured on during training
 
 
@@ -56,7 +58,8 @@ def _processes() -> PartialState:
     """The processes that accelerate or torchrun started; on CPUs where they are told to, or where there is nothing else."""
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     has_gpu = torch.cuda.is_available() or torch.xpu.is_available()
-    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or (several and not has_gpu))
+    patient = timedelta(days=1)  # the others wait while the first one aligns, races, evaluates
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or (several and not has_gpu), timeout=patient)
 
 
 @contextlib.contextmanager
@@ -164,8 +167,10 @@ def blocks(shards: Shards, tokenizer: PreTrainedTokenizerBase, length: int) -> B
     return Blocks(shards.tokens, length, tuple(before), tuple(after)).check("training")
 
 
-def rows(request: Request, run: Run, source: Source, made: PreTrainedTokenizerBase, shards: Shards, texts: Texts) -> NewRows:
-    """New rows by the recipe's method, with their origins in rows.safetensors."""
+def rows(
+    request: Request, run: Run, source: Source, made: PreTrainedTokenizerBase, shards: Shards, texts: Texts
+) -> tuple[NewRows, NewRows | None]:
+    """New rows by the recipe's method, with their origins in rows.safetensors; and those of an untied output matrix, where they differ."""
     settings, given = request.recipe.rows, request.given
     for phase in request.recipe.phases.values():
         blocks(shards, made, phase.length)
@@ -175,15 +180,17 @@ def rows(request: Request, run: Run, source: Source, made: PreTrainedTokenizerBa
             num_old = check_fits(source.model, 0)
             aids = Aids(settings, source.tokenizer, made, num_old, shards, texts.target, texts.source, texts.parallel, given, request.seed)
             if settings.method == AUTO:
-                found, table = race(aids, _course(request, source, made, shards))
+                found, output, table = race(aids, _course(request, source, made, shards))
                 run.note(race=table)
             else:
-                found = aids.rows()
+                found, output = aids.rows(settings.method), aids.rows(settings.output) if settings.output else None
             with atomic_write(run.path / ROWS_FILE) as temporary:
-                _save_rows(found, temporary)
+                _save_rows(found, output, temporary)
             run.note(origin=found.counts())
             run.finish("rows")
-    return NewRows.from_arrays(load_file(run.path / ROWS_FILE))
+    arrays = load_file(run.path / ROWS_FILE)
+    others = {name.removeprefix(OUTPUT): array for name, array in arrays.items() if name.startswith(OUTPUT)}
+    return NewRows.from_arrays(arrays), NewRows.from_arrays(others) if others else None
 
 
 def _course(request: Request, source: Source, made: PreTrainedTokenizerBase, shards: Shards) -> Course:
@@ -202,8 +209,9 @@ def _source_fingerprint(source: Source) -> str:
     return hashed.hexdigest()
 
 
-def _save_rows(found: NewRows, path: Path) -> None:
-    save_file(found.to_arrays(), path, metadata={"origins": ",".join(ORIGINS)})  # one entry: of several, the order in the file is random
+def _save_rows(found: NewRows, output: NewRows | None, path: Path) -> None:
+    arrays = found.to_arrays() | ({f"{OUTPUT}{name}": array for name, array in output.to_arrays().items()} if output else {})
+    save_file(arrays, path, metadata={"origins": ",".join(ORIGINS)})  # one entry: of several, the order in the file is random
 
 
 def held_out(request: Request, run: Run, corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> HeldOut:

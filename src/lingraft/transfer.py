@@ -50,8 +50,8 @@ def transfer(
         corpus = texts.target
         tokenizer = stages.tokenizer(request, run, source, corpus)
         shards = stages.tokens(request, run, corpus, tokenizer)
-        rows = stages.rows(request, run, source, tokenizer, shards, texts)
-        graft(source.model, rows, roles(tokenizer), seed=seed, rank=request.recipe.rows.rank)
+        rows, output = stages.rows(request, run, source, tokenizer, shards, texts)
+        graft(source.model, rows, roles(tokenizer), output=output, seed=seed, rank=request.recipe.rows.rank)
         stages.check_phases(request, source.model)
         held_out, reader = stages.held_out(request, run, corpus, tokenizer), stages.reader(request, tokenizer, source.kind)
         stages.initial(request, run, source, held_out, reader)

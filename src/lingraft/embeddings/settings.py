@@ -21,19 +21,20 @@ class RowSettings(BaseModel):
     method: str = Field(
         "copy", description="a row method; several joined by +: for each token the first that does not draw; auto: the best of a race"
     )
+    output: str | None = Field(None, description="the method of an output matrix that is not tied to the input's; by default the same")
     order: Literal["frequency", "id"] = Field("frequency", description="rank: what the rank of a token is")
     rank: int | None = Field(None, ge=1, description="ofa: mix the rows of the source's best approximation of so many dimensions")
     min_count: int = Field(10, ge=1, description="trans-tokenizer: how often words must have been aligned to count")
 
-    @field_validator("method")
+    @field_validator("method", "output")
     @classmethod
-    def _known(cls, names: str) -> str:
-        for name in names.split("+"):
+    def _known(cls, names: str | None) -> str | None:
+        for name in names.split("+") if names else ():
             if name not in METHODS and names != AUTO:
                 raise RecipeError(f"There is no row method {name!r}. {suggest(name, [*METHODS, AUTO])}")
         return names
 
     @property
     def methods(self) -> list[str]:
-        """The names that are joined in `method`."""
-        return self.method.split("+")
+        """The names that are joined in `method`, then those in `output`."""
+        return [*self.method.split("+"), *(self.output.split("+") if self.output else ())]

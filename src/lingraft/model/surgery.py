@@ -1,6 +1,6 @@
 """Putting new rows into a model: input matrix, untied output matrix, output biases, special-token ids, position offsets."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,13 @@ def check_fits(model: Any, tokenizer_size: int) -> int:
 
 
 @torch.no_grad()
-def graft(model: Any, rows: NewRows, roles: Mapping[str, int], *, seed: int, rank: int | None = None) -> None:
+def graft(
+    model: Any, rows: NewRows, roles: Mapping[str, int], *, seed: int, output: NewRows | None = None, rank: int | None = None
+) -> None:
     """Replace the vocabulary of `model` in place.
 
-    rows: for the input matrix; untied output matrix and output biases follow it (their direct rows fall back to mix or draw).
+    rows: for the input matrix. output: for an output matrix that is not tied to it, and its bias; by default `rows`. Direct rows, which
+    were made for the input, fall back to mix or draw there.
     rank: mix the rows of the old matrices' best approximations of so many dimensions instead of the old rows themselves (OFA).
     roles: role -> id of the new tokenizer's special tokens; the config's ids are set from it.
     The order of draws is fixed (input, output, biases), so that a seed gives the same bytes.
@@ -44,8 +47,9 @@ def graft(model: Any, rows: NewRows, roles: Mapping[str, int], *, seed: int, ran
     _resize(model, rows.num_new)
     model.config.vocab_size = rows.num_new
     generator = np.random.default_rng([seed, 1])
-    _refill(word_matrices(model), old, rows, generator)
-    _refill(output_biases(model), biases, rows.without_direct(), generator)
+    others = (rows if output is None or len(old) == 1 else output).without_direct()
+    _refill(word_matrices(model), old, [rows, others], generator)
+    _refill(output_biases(model), biases, [others], generator)
     _set_special_ids(model, roles)
 
 
@@ -65,13 +69,14 @@ def _resize(model: Any, size: int) -> None:
         raise ModelError(f"The vocabulary of the family {model.config.model_type!r} cannot be resized by transformers: {error}.") from error
 
 
-def _refill(new: dict[str, nn.Parameter], old: dict[str, torch.Tensor], rows: NewRows, generator: np.random.Generator) -> None:
+def _refill(new: dict[str, nn.Parameter], old: dict[str, torch.Tensor], rows: Sequence[NewRows], generator: np.random.Generator) -> None:
+    """Fill each parameter by its NewRows, the last ones by the last of these."""
     if set(new) != set(old):
         raise ModelError(f"Resizing the vocabulary renamed parameters ({sorted(set(new) ^ set(old))}): this family cannot be grafted yet.")
     for index, (name, parameter) in enumerate(new.items()):
         before = old[name].float().numpy()
         source = before.reshape(len(before), -1)
-        own = rows if index == 0 else rows.without_direct()
+        own = rows[min(index, len(rows) - 1)]
         parameter.copy_(torch.from_numpy(own.apply(source, generator)).reshape(parameter.shape))
 
 

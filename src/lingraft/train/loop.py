@@ -23,6 +23,7 @@ from lingraft.model.heads import Predictor
 from lingraft.model.parts import FrozenRows, set_trainable
 from lingraft.train import checkpoint
 from lingraft.train.allocator import keep_memory
+from lingraft.train.alone import Alone
 from lingraft.train.batches import Blocks
 from lingraft.train.fast import fast_dropout
 from lingraft.train.objectives import OBJECTIVES, Example, Vocabulary
@@ -47,6 +48,7 @@ class Options:
     resumed: called with the step a phase starts at, -1 for its beginning.
     evaluate: held-out loss of the model as it is, called `evaluations` times.
     track: a logger that accelerate knows (tensorboard, wandb, mlflow).
+    alone: leave out the other processes, which have something else to do or wait.
     """
 
     checkpoint_steps: int | None = None
@@ -60,6 +62,7 @@ class Options:
     resumed: Callable[[int], None] = lambda step: None
     evaluate: Callable[[Any], float] | None = None
     track: str | None = None
+    alone: bool = False
 
     def __post_init__(self) -> None:
         """Raise MissingExtra at once where the tracker is not there."""
@@ -106,7 +109,7 @@ class Phase:
     seed: int
     folder: Path
     options: Options
-    accelerator: Accelerator
+    accelerator: Accelerator | Alone
     optimizer: torch.optim.Optimizer = field(init=False)
     predictor: Predictor = field(init=False)
     wrapped: Any = None
@@ -161,7 +164,7 @@ def train(name: str, model: Any, settings: PhaseSettings, data: Data, *, total: 
 
     Raises Interrupted after SIGINT or SIGTERM (a checkpoint is written first), TrainingError where the loss is not a number.
     """
-    accelerator = Accelerator(log_with=options.track, project_dir=str(folder / "tracking"))
+    accelerator = Alone() if options.alone else Accelerator(log_with=options.track, project_dir=str(folder / "tracking"))
     if settings.batch % (accelerator.num_processes * settings.accumulation):
         raise RecipeError(
             f"batch = {settings.batch} cannot be split into {accelerator.num_processes} processes x "

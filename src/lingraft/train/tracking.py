@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
 from lingraft.errors import MissingExtra, RecipeError, suggest
+from lingraft.train.alone import Alone
 
 
 def check_tracker(name: str) -> str:
@@ -20,7 +21,7 @@ def check_tracker(name: str) -> str:
 
 
 @contextlib.contextmanager
-def tracked(accelerator: Accelerator, phase: str, settings: Mapping[str, Any]) -> Iterator[None]:
+def tracked(accelerator: Accelerator | Alone, phase: str, settings: Mapping[str, Any]) -> Iterator[None]:
     """While the block runs, `accelerator.log` reaches the trackers that the accelerator was made with."""
     plain = {key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in settings.items()}
     accelerator.init_trackers("lingraft", config={"phase": phase, **plain})
