@@ -512,6 +512,8 @@ def test_two_processes_with_the_same_global_batch_are_one(pico: Pico, world: Wor
     """With --cpu, accelerate starts one process (several need mpirun); with --multi_gpu two, and the variable says where they compute."""
     (tmp_path / "recipe.toml").write_text("""
 extends = "copy"
+[rows]
+method = "auto"
 [phases.train]
 train = ["embeddings", "head"]
 switch = [{at = 0.5, train = ["all"]}]
