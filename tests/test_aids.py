@@ -22,7 +22,7 @@ SMALL = ["tokenizer.size=600", "length=32", "batch=4", "steps=0", "evaluation.ma
 
 def transferred(source: Path, world: World, out: Path, method: str, *changes: str, **aids: str) -> lingraft.Run:
     return lingraft.transfer(
-        str(source), to="de", text=str(world.cipher), out=out, changes=[*SMALL, f"rows.method={method}", *changes], **aids
+        str(source), to="de", text=str(world.cipher), out=out, recipe="copy", changes=[*SMALL, f"rows.method={method}", *changes], **aids
     )
 
 

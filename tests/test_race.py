@@ -57,7 +57,14 @@ def test_the_winner_is_what_its_method_alone_gives(family: str, pico: Pico, worl
     best = run.facts["race"][0]
     changes = [*SMALL, "steps=40", f"rows.method={best['method']}", *([f"rows.output={best['output']}"] if best["output"] else [])]
     alone = lingraft.transfer(
-        str(pico(family)), to="de", text=str(world.cipher), out=tmp_path / "alone", changes=changes, parallel=str(world.parallel), seed=3
+        str(pico(family)),
+        to="de",
+        text=str(world.cipher),
+        out=tmp_path / "alone",
+        recipe="copy",
+        changes=changes,
+        parallel=str(world.parallel),
+        seed=3,
     )
     assert (run.path / "model" / "model.safetensors").read_bytes() == (alone.path / "model" / "model.safetensors").read_bytes()
 

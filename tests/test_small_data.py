@@ -35,7 +35,7 @@ def go(source: Path, world: World, out: Path, method: str, size: int) -> Run | s
     changes = [f"rows.method={method}", f"tokenizer.size={size}", "length=16", "batch=4", "steps=0", "evaluation.max_characters=2000"]
     aids = {"source_text": str(world.plain), "parallel": str(world.parallel), "lexicon": str(world.lexicon)}
     try:
-        return lingraft.transfer(str(source), to="de", text=str(world.cipher), out=out, changes=changes, **aids)
+        return lingraft.transfer(str(source), to="de", text=str(world.cipher), out=out, recipe="copy", changes=changes, **aids)
     except LingraftError as error:
         return str(error)
 

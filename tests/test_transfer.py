@@ -49,7 +49,12 @@ def stopping(phase: str, step: int, **options: Any) -> Options:
 
 
 def go(model: Path | str, world: World, out: Path, *changes: str, steps: int = 3, **options: Any) -> Run:
-    asked: dict[str, Any] = {"to": "de", "text": str(world.cipher), "changes": [*SMALL, f"steps={steps}", *changes]} | options
+    asked: dict[str, Any] = {
+        "to": "de",
+        "text": str(world.cipher),
+        "recipe": "copy",
+        "changes": [*SMALL, f"steps={steps}", *changes],
+    } | options
     return lingraft.transfer(str(model), out=out, **asked)
 
 

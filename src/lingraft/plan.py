@@ -5,21 +5,24 @@ The stages before training run in a folder that is thrown away, and each phase f
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lingraft import stages
 from lingraft.aids import Given
 from lingraft.embeddings import NewRows
+from lingraft.embeddings.settings import AUTO
 from lingraft.model.load import Source
 from lingraft.model.parts import parameters_of, set_trainable
 from lingraft.model.surgery import graft
-from lingraft.recipe import load_recipe
+from lingraft.race import SHARE, candidates
+from lingraft.recipe import Recipe, load_recipe
 from lingraft.request import Request, check_aids, listed, opened
 from lingraft.run import Run
 from lingraft.speed import pace, steps_within
 from lingraft.tokenizer.vocabulary import roles
-from lingraft.train.loop import Data, segments
+from lingraft.train.loop import Data, Options, segments
 from lingraft.train.settings import PhaseSettings
 
 
@@ -28,7 +31,7 @@ def plan(
     *,
     to: str,
     text: str | Sequence[str],
-    recipe: str = "copy",
+    recipe: str = "auto",
     changes: Sequence[str] = (),
     given: Given | None = None,
     seed: int = 0,
@@ -39,7 +42,20 @@ def plan(
         request = Request(model, to, listed(text), given or Given(), load_recipe(recipe, changes), Path(folder) / "run", seed, minutes)
         with opened(request, None) as run:
             check_aids(request)
-            return "\n".join(_lines(request, run))
+            return "\n".join([*_race_lines(request), *_lines(replace(request, recipe=_without_race(request)), run)])
+
+
+def _race_lines(request: Request) -> Iterator[str]:
+    """What would be raced. The plan goes on with the first."""
+    if request.recipe.rows.method == AUTO:
+        field = candidates(request.given)
+        yield f"race        between {', '.join(field)}; at most {SHARE:.0%} of the first phase's tokens; the rows below are {field[0]}'s"
+
+
+def _without_race(request: Request) -> Recipe:
+    rows = request.recipe.rows
+    method = candidates(request.given)[0] if rows.method == AUTO else rows.method
+    return request.recipe.model_copy(update={"rows": rows.model_copy(update={"method": method})})
 
 
 def _lines(request: Request, run: Run) -> Iterator[str]:
@@ -48,7 +64,7 @@ def _lines(request: Request, run: Run) -> Iterator[str]:
     corpus = texts.target
     tokenizer = stages.tokenizer(request, run, source, corpus)
     shards = stages.tokens(request, run, corpus, tokenizer)
-    rows, output = stages.rows(request, run, source, tokenizer, shards, texts)
+    rows, output = stages.rows(request, run, source, tokenizer, shards, texts, Options())
     graft(source.model, rows, roles(tokenizer), output=output, seed=request.seed, rank=request.recipe.rows.rank)
     stages.check_phases(request, source.model)
     stages.held_out(request, run, corpus, tokenizer)

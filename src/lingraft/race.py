@@ -9,7 +9,7 @@ import copy
 import math
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,7 @@ class Course:
     settings: PhaseSettings
     total: int
     seed: int
+    progress: Callable[[str, int, int, float], None] = lambda phase, step, total, loss: None
 
 
 def candidates(given: Given) -> list[str]:
@@ -113,12 +114,14 @@ def _table(entries: Sequence[Entry], best: Entry) -> list[dict[str, Any]]:
 def _halve(entries: Sequence[Entry], course: Course, tokens: float) -> Entry:
     """The best of the entries after laps of equal cost, of so many tokens in all."""
     alive, laps = list(entries), math.ceil(math.log2(len(entries)))
+    runs, done = sum(math.ceil(len(alive) / 2**lap) for lap in range(laps)), 0
     training, judged = _split(course)
     with tempfile.TemporaryDirectory() as folder:
         for lap in range(laps):
             steps = int(tokens / laps / len(alive) / (BATCH * course.settings.length))
             for entry in alive:
                 _run(entry, lap, steps, replace(course, data=training), judged, Path(folder) / entry.method / entry.output)
+                course.progress("race", done := done + 1, runs, entry.losses[-1])
             alive = sorted(alive, key=lambda entry: entry.losses[-1])[: math.ceil(len(alive) / 2)]
     return alive[0]
 

@@ -168,7 +168,7 @@ def blocks(shards: Shards, tokenizer: PreTrainedTokenizerBase, length: int) -> B
 
 
 def rows(
-    request: Request, run: Run, source: Source, made: PreTrainedTokenizerBase, shards: Shards, texts: Texts
+    request: Request, run: Run, source: Source, made: PreTrainedTokenizerBase, shards: Shards, texts: Texts, options: Options
 ) -> tuple[NewRows, NewRows | None]:
     """New rows by the recipe's method, with their origins in rows.safetensors; and those of an untied output matrix, where they differ."""
     settings, given = request.recipe.rows, request.given
@@ -180,7 +180,7 @@ def rows(
             num_old = check_fits(source.model, 0)
             aids = Aids(settings, source.tokenizer, made, num_old, shards, texts.target, texts.source, texts.parallel, given, request.seed)
             if settings.method == AUTO:
-                found, output, table = race(aids, _course(request, source, made, shards))
+                found, output, table = race(aids, _course(request, source, made, shards, options))
                 run.note(race=table)
             else:
                 found, output = aids.rows(settings.method), aids.rows(settings.output) if settings.output else None
@@ -193,11 +193,11 @@ def rows(
     return NewRows.from_arrays(arrays), NewRows.from_arrays(others) if others else None
 
 
-def _course(request: Request, source: Source, made: PreTrainedTokenizerBase, shards: Shards) -> Course:
+def _course(request: Request, source: Source, made: PreTrainedTokenizerBase, shards: Shards, options: Options) -> Course:
     """The race's: the first phase, or with none the default one."""
     settings = next(iter(request.recipe.phases.values()), PhaseSettings())
     data = Data(blocks(shards, made, settings.length), masking(source, made))
-    return Course(source.model, vocabulary.roles(made), data, settings, planned_steps(settings, data), request.seed)
+    return Course(source.model, vocabulary.roles(made), data, settings, planned_steps(settings, data), request.seed, options.progress)
 
 
 def _source_fingerprint(source: Source) -> str:

@@ -19,7 +19,7 @@ def transfer(
     to: str,
     text: str | Sequence[str],
     out: str | Path,
-    recipe: str = "copy",
+    recipe: str = "auto",
     changes: Sequence[str] = (),
     source_text: str | Sequence[str] = (),
     parallel: str | Sequence[str] = (),
@@ -50,7 +50,7 @@ def transfer(
         corpus = texts.target
         tokenizer = stages.tokenizer(request, run, source, corpus)
         shards = stages.tokens(request, run, corpus, tokenizer)
-        rows, output = stages.rows(request, run, source, tokenizer, shards, texts)
+        rows, output = stages.rows(request, run, source, tokenizer, shards, texts, options)
         graft(source.model, rows, roles(tokenizer), output=output, seed=seed, rank=request.recipe.rows.rank)
         stages.check_phases(request, source.model)
         held_out, reader = stages.held_out(request, run, corpus, tokenizer), stages.reader(request, tokenizer, source.kind)

@@ -16,7 +16,7 @@ def transfer(
         typer.Option("--text", help="Text: file, quoted glob, folder, CODE=PATH, '-', bundled:CODE, hub:NAME. Repeats.", metavar="PATH"),
     ],
     out: Annotated[Path, typer.Option("--out", help="Run folder; the same command goes on where it stopped.", metavar="DIR")],
-    recipe: Annotated[str, typer.Option("--recipe", help="A recipe's name or a TOML file.")] = "copy",
+    recipe: Annotated[str, typer.Option("--recipe", help="A recipe's name or a TOML file.")] = "auto",
     source_text: Annotated[Strings, typer.Option("--source-text", help="Text of the source's language.", metavar="PATH")] = None,
     parallel: Annotated[
         Strings, typer.Option("--parallel", help="Lines of source text, tab, target text; or bundled.", metavar="TSV")
