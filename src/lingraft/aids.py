@@ -4,7 +4,7 @@ import inspect
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice, pairwise, tee
 from pathlib import Path
@@ -105,7 +105,8 @@ class Aids:
     def rows(self, names: str) -> NewRows:
         """The rows by a method; by several joined by +: layered."""
         answers = [self.answer(ROWS[name]) for name in names.split("+")]
-        return answers[0] if len(answers) == 1 else layered(answers)
+        found = answers[0] if len(answers) == 1 else layered(answers)
+        return replace(found, restored=self.settings.restore_length)
 
     def answer(self, method: Callable[..., NewRows]) -> NewRows:
         """Gather what `method` asks for, and call it."""

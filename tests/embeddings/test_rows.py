@@ -1,5 +1,7 @@
 """NewRows: what every method's answer obeys, whatever the method."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -149,6 +151,25 @@ def test_direct_rows_belong_to_their_matrix_only():
     matrix = rows.apply(MATRIX, np.random.default_rng(0))
     assert (matrix[[4, 25]] == 9).all() and rows.counts()["direct"] == 2
     assert np.array_equal(rows.without_direct().apply(MATRIX, np.random.default_rng(0)), base.apply(MATRIX, np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize("method", ["pieces", "ramen", "omp"])
+def test_restored_rows_are_as_long_as_the_rows_they_mix(method: str):
+    rows = replace(answer(method), restored=True)
+    plain, matrix = (found.apply(MATRIX, np.random.default_rng(0)) for found in (answer(method), rows))
+    mixed = rows.origin == ORIGINS.index("mixed")
+    assert mixed.sum() > 5 and np.array_equal(plain[~mixed], matrix[~mixed])
+    weights = abs(rows.mix.toarray())
+    lengths = weights @ np.linalg.norm(MATRIX, axis=1) / np.maximum(weights.sum(axis=1), 1e-9)
+    assert np.allclose(np.linalg.norm(matrix, axis=1)[mixed], lengths[mixed], rtol=1e-5)
+    assert np.allclose(
+        matrix[mixed] / np.linalg.norm(matrix[mixed], axis=1, keepdims=True),
+        plain[mixed] / np.linalg.norm(plain[mixed], axis=1, keepdims=True),
+        atol=1e-5,
+    )
+    assert np.array_equal(NewRows.from_arrays(rows.to_arrays()).apply(MATRIX, np.random.default_rng(0)), matrix)
+    bias = (found.apply(MATRIX[:, :1], np.random.default_rng(0)) for found in (answer(method), rows))
+    assert np.array_equal(*bias), "a bias has no length"
 
 
 def test_groups_with_fixed_moments():

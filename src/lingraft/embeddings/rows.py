@@ -64,6 +64,7 @@ class NewRows:
     group: (num_new,) index into `groups` where row t is drawn, -1 where it is not.
     groups: what drawn rows are drawn from.
     direct_ids, direct: (n,) and (n, dim): rows given as vectors; only for the matrix they were made for.
+    restored: whether mixed rows get the length that the rows they mix have on average. A mean of different rows is shorter than they are.
     """
 
     mix: scipy.sparse.csr_array
@@ -71,6 +72,7 @@ class NewRows:
     groups: tuple[Group, ...]
     direct_ids: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     direct: Floats | None = None
+    restored: bool = False
 
     @property
     def num_new(self) -> int:
@@ -95,7 +97,7 @@ class NewRows:
 
     def without_direct(self) -> "NewRows":
         """The same rows for another matrix: direct vectors fall back to their mix or draw."""
-        return NewRows(self.mix, self.group, self.groups)
+        return NewRows(self.mix, self.group, self.groups, restored=self.restored)
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """All of it as named arrays, `origin` among them, for `from_arrays`."""
@@ -110,6 +112,7 @@ class NewRows:
             "mix.indices": self.mix.indices.astype(np.int64),
             "mix.values": self.mix.data.astype(np.float32),
             "mix.num_old": np.array([self.mix.shape[1]]),
+            "restored": np.array([self.restored]),
         }
         return arrays if self.direct is None else arrays | {"direct.ids": self.direct_ids, "direct.rows": self.direct}
 
@@ -120,14 +123,16 @@ class NewRows:
         mix = scipy.sparse.csr_array((arrays["mix.values"], arrays["mix.indices"], arrays["mix.indptr"]), shape=shape)
         members = [arrays["groups.rows"][first:last] for first, last in pairwise(arrays["groups.indptr"])]
         groups = [Group(rows if len(rows) else None, *fixed) for rows, fixed in zip(members, arrays["groups.fixed"].tolist(), strict=True)]
-        direct = (arrays["direct.ids"], arrays["direct.rows"]) if "direct.ids" in arrays else ()
-        return cls(mix, arrays["group"], tuple(groups), *direct)
+        ids, direct = arrays.get("direct.ids", np.zeros(0, dtype=np.int64)), arrays.get("direct.rows")
+        return cls(mix, arrays["group"], tuple(groups), ids, direct, bool(arrays["restored"][0]))
 
     def apply(self, old: Floats, generator: np.random.Generator) -> Floats:
         """(num_new, dim) new matrix from the (num_old, dim) old one: one sparse product, a seeded draw, a fill-in."""
         if old.shape[0] != self.mix.shape[1]:
             raise ValueError(f"these rows mix {self.mix.shape[1]} old rows, the matrix has {old.shape[0]}")
         new = (self.mix @ old).astype(np.float32)
+        if self.restored and old.shape[1] > 1:
+            new *= self._factors(old, new)[:, None]
         for index, group in enumerate(self.groups):
             ids = np.flatnonzero(self.group == index)
             mean, deviation = group.moments(old)
@@ -135,6 +140,13 @@ class NewRows:
         if self.direct is not None:
             new[self.direct_ids] = self.direct
         return new
+
+    def _factors(self, old: Floats, new: Floats) -> Floats:
+        """(num_new,) what mixed rows are multiplied by to be as long as the rows they mix; 1 for all others."""
+        weights, own = abs(self.mix), np.linalg.norm(new, axis=1)
+        is_mixed = (self.origin == ORIGINS.index("mixed")) & (own > 0)
+        wanted = weights @ np.linalg.norm(old, axis=1)
+        return np.divide(wanted, own * weights.sum(axis=1), out=np.ones_like(own), where=is_mixed).astype(np.float32)
 
 
 def layered(answers: Sequence[NewRows]) -> NewRows:

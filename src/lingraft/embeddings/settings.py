@@ -22,6 +22,7 @@ class RowSettings(BaseModel):
         "copy", description="a row method; several joined by +: for each token the first that does not draw; auto: the best of a race"
     )
     output: str | None = Field(None, description="the method of an output matrix that is not tied to the input's; by default the same")
+    restore_length: bool = Field(False, description="make mixed rows as long as the rows they mix are on average")
     order: Literal["frequency", "id"] = Field("frequency", description="rank: what the rank of a token is")
     rank: int | None = Field(None, ge=1, description="ofa: mix the rows of the source's best approximation of so many dimensions")
     min_count: int = Field(10, ge=1, description="trans-tokenizer: how often words must have been aligned to count")
