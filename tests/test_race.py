@@ -55,7 +55,13 @@ def check_halving(table: list[dict[str, Any]]) -> None:
 def test_the_winner_is_what_its_method_alone_gives(family: str, pico: Pico, world: World, tmp_path: Path):
     run = raced(pico(family), world, tmp_path / "run", parallel=str(world.parallel), seed=3)
     best = run.facts["race"][0]
-    changes = [*SMALL, "steps=40", f"rows.method={best['method']}", *([f"rows.output={best['output']}"] if best["output"] else [])]
+    changes = [
+        *SMALL,
+        "steps=40",
+        "rows.restore_length=true",
+        f"rows.method={best['method']}",
+        *([f"rows.output={best['output']}"] if best["output"] else []),
+    ]
     alone = lingraft.transfer(
         str(pico(family)),
         to="de",
