@@ -66,6 +66,7 @@ class Course:
     settings: PhaseSettings
     total: int
     seed: int
+    rank: int | None
 
 
 def candidates(given: Given) -> list[str]:
@@ -122,7 +123,7 @@ def _run(entry: Entry, lap: int, steps: int, course: Course, judged: list[Exampl
     """One lap of one candidate, from where the lap before left it."""
     assert entry.rows is not None
     model = copy.deepcopy(course.model)
-    graft(model, entry.rows, course.roles, seed=course.seed)
+    graft(model, entry.rows, course.roles, seed=course.seed, rank=course.rank)
     if lap == 0:
         entry.losses.append(_loss(model, judged))
     elif found := checkpoint.latest(folder / str(lap - 1)):

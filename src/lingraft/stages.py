@@ -27,6 +27,7 @@ from lingraft.errors import ModelError, RunError
 from lingraft.evaluate import language_model
 from lingraft.evaluate.language_model import HeldOut, Reader
 from lingraft.files import atomic_folder, atomic_write, fingerprint, write_text
+from lingraft.model.factorised import multiply_out
 from lingraft.model.load import Source, load_source
 from lingraft.model.parts import longest_input, parameters_of, set_trainable
 from lingraft.model.surgery import check_fits
@@ -190,7 +191,8 @@ def _course(request: Request, source: Source, made: PreTrainedTokenizerBase, sha
     """The race's: the first phase, or with none the default one."""
     settings = next(iter(request.recipe.phases.values()), PhaseSettings())
     data = Data(blocks(shards, made, settings.length), masking(source, made))
-    return Course(source.model, vocabulary.roles(made), data, settings, planned_steps(settings, data), request.seed)
+    total, rank = planned_steps(settings, data), request.recipe.rows.rank
+    return Course(source.model, vocabulary.roles(made), data, settings, total, request.seed, rank)
 
 
 def _source_fingerprint(source: Source) -> str:
@@ -340,6 +342,7 @@ def export(request: Request, run: Run, source: Source, made: PreTrainedTokenizer
     """A plain transformers folder with its card, and the report."""
     if not run.begin("model", {"settings": settings_of(request.recipe)["model"]}) and is_main_process():
         with atomic_folder(run.path / MODEL) as temporary:
+            multiply_out(source.model)
             source.model.save_pretrained(temporary)
             made.save_pretrained(temporary)
             write_text(temporary / "README.md", model_card(run.path))

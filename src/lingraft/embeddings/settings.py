@@ -22,7 +22,7 @@ class RowSettings(BaseModel):
         "copy", description="a row method; several joined by +: for each token the first that does not draw; auto: the best of a race"
     )
     order: Literal["frequency", "id"] = Field("frequency", description="rank: what the rank of a token is")
-    rank: int | None = Field(None, ge=1, description="ofa: mix the rows of the source's best approximation of so many dimensions")
+    rank: int | None = Field(None, ge=1, description="train the word matrix as two factors of so many dimensions (OFA: 100 to 400); as wide as the model or wider: whole")
     min_count: int = Field(10, ge=1, description="trans-tokenizer: how often words must have been aligned to count")
 
     @field_validator("method")
