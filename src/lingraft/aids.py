@@ -4,7 +4,7 @@ import inspect
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice, pairwise, tee
 from pathlib import Path
@@ -88,6 +88,7 @@ class Aids:
     """Everything aids are made of.
 
     num_old: rows of the source's matrix, padded ones included. text: of the target's language, of which the training part is used.
+    model: the source's. notes: what gathering an aid cost, where that is worth a line in run.json.
     source_text, parallel: None where they are not given or not used.
     """
 
@@ -101,6 +102,8 @@ class Aids:
     parallel: Parallel | None
     given: Given
     seed: int
+    model: Any
+    notes: dict[str, Any] = field(default_factory=dict)
 
     def rows(self) -> NewRows:
         """The rows by the method of the settings; several: layered."""
@@ -211,6 +214,23 @@ class Aids:
         matrix = helper.model.get_input_embeddings().weight.detach().float().numpy()
         same = vocabulary.overlap(helper.tokenizer, self.target)
         return np.where((same >= 0)[:, None], matrix[same], 0).astype(np.float32)
+
+    @cached_property
+    def distilled_rows(self) -> tuple[Ints, Floats]:
+        """Ids, and (n, dim) input rows, of new tokens that make the source's hidden states what their old pieces make them."""
+        from lingraft.model.parts import longest_input
+        from lingraft.train import distil
+
+        trainable = self.vocabularies.new_text()
+        trainable[: len(self.overlap)] &= self.overlap < 0
+        lines = (line for document in self.text.split("train") for line in document.lines)
+        sampled = distil.sample(lines, self.settings.distil_steps * distil.LINES + distil.JUDGED, self.seed)
+        matrix = self.model.get_input_embeddings().weight.detach().float().numpy()
+        start = self.answer(ROWS["pieces"]).apply(matrix, np.random.default_rng([self.seed, 1]))
+        read = distil.read(sampled, self.source, self.target, trainable, longest_input(self.model))
+        found = distil.distil(self.model, read, start, steps=self.settings.distil_steps, seed=self.seed)
+        self.notes["distillation"] = found.record
+        return found.ids, found.rows
 
     # From both languages
 

@@ -174,7 +174,19 @@ def rows(request: Request, run: Run, source: Source, made: PreTrainedTokenizerBa
     with _first():
         if not run.begin("rows", inputs):
             num_old = check_fits(source.model, 0)
-            aids = Aids(settings, source.tokenizer, made, num_old, shards, texts.target, texts.source, texts.parallel, given, request.seed)
+            aids = Aids(
+                settings,
+                source.tokenizer,
+                made,
+                num_old,
+                shards,
+                texts.target,
+                texts.source,
+                texts.parallel,
+                given,
+                request.seed,
+                source.model,
+            )
             if settings.method == AUTO:
                 found, table = race(aids, _course(request, source, made, shards))
                 run.note(race=table)
@@ -182,7 +194,7 @@ def rows(request: Request, run: Run, source: Source, made: PreTrainedTokenizerBa
                 found = aids.rows()
             with atomic_write(run.path / ROWS_FILE) as temporary:
                 _save_rows(found, temporary)
-            run.note(origin=found.counts())
+            run.note(origin=found.counts(), **aids.notes)
             run.finish("rows")
     return NewRows.from_arrays(load_file(run.path / ROWS_FILE))
 

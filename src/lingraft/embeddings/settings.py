@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from lingraft.errors import RecipeError, suggest
 
 METHODS = (
-    "clp", "clp-plus", "copy", "focus", "heuristic", "keep", "lexicon", "ofa", "omp", "pieces", "ramen", "ramen-mono", "random", "rank",
-    "trans-tokenizer", "wechsel",
+    "clp", "clp-plus", "copy", "distilled", "focus", "heuristic", "keep", "lexicon", "ofa", "omp", "pieces", "ramen", "ramen-mono",
+    "random", "rank", "trans-tokenizer", "wechsel",
 )  # fmt: skip
 AUTO = "auto"
 
@@ -22,7 +22,12 @@ class RowSettings(BaseModel):
         "copy", description="a row method; several joined by +: for each token the first that does not draw; auto: the best of a race"
     )
     order: Literal["frequency", "id"] = Field("frequency", description="rank: what the rank of a token is")
-    rank: int | None = Field(None, ge=1, description="train the word matrix as two factors of so many dimensions (OFA: 100 to 400); as wide as the model or wider: whole")
+    rank: int | None = Field(
+        None,
+        ge=1,
+        description="train the word matrix as two factors of so many dimensions (OFA: 100 to 400); as wide as the model or wider: whole",
+    )
+    distil_steps: int = Field(200, ge=1, description="distilled: steps of 16 lines that the new rows train before all else")
     min_count: int = Field(10, ge=1, description="trans-tokenizer: how often words must have been aligned to count")
 
     @field_validator("method")

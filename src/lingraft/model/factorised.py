@@ -16,8 +16,8 @@ from lingraft.model.parts import word_matrices
 def primitive_of(matrix: torch.Tensor, rank: int) -> torch.Tensor:
     """(rank, dim) V^T of E = U S V^T, largest singular values first, by the eigenvectors of the small product.
 
-    The paper has coordinates U and primitive S V^T; here S goes with the coordinates, E V = U S. Their rows then have the lengths and angles
-    of the old rows, so that they are mixed and drawn as rows are, and a learning rate that suits rows suits them.
+    The paper has coordinates U and primitive S V^T; here S goes with the coordinates, E V = U S. These have the lengths and angles of the
+    old rows, so that they are mixed and drawn as rows are, and a learning rate that suits rows suits them.
     """
     wide = matrix.float()
     return torch.linalg.eigh(wide.T @ wide).eigenvectors[:, -rank:].flip(1).T.contiguous().to(matrix.dtype)
@@ -47,11 +47,11 @@ def multiply_out(model: Any) -> None:
             module.weight = product
 
 
-def _rows(module: nn.Module, arguments: Any, coordinates: torch.Tensor) -> torch.Tensor:
+def _rows(module: Any, arguments: Any, coordinates: torch.Tensor) -> torch.Tensor:
     """(…, dim) from what an embedding gave; in its type, which in mixed precision a product would lower for all layers after it."""
     return (coordinates @ module.primitive).to(coordinates.dtype)
 
 
-def _coordinates(module: nn.Module, arguments: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+def _coordinates(module: Any, arguments: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
     """What an output matrix is multiplied with, (…, rank): h P^T, so that h P^T F^T = h (F P)^T."""
     return (arguments[0] @ module.primitive.T,)
