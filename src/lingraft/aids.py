@@ -218,17 +218,11 @@ class Aids:
     @cached_property
     def distilled_rows(self) -> tuple[Ints, Floats]:
         """Ids, and (n, dim) input rows, of new tokens that make the source's hidden states what their old pieces make them."""
-        from lingraft.model.parts import longest_input
-        from lingraft.train import distil
+        from lingraft.train.distil import distilled
 
-        trainable = self.vocabularies.new_text()
-        trainable[: len(self.overlap)] &= self.overlap < 0
         lines = (line for document in self.text.split("train") for line in document.lines)
-        sampled = distil.sample(lines, self.settings.distil_steps * distil.LINES + distil.JUDGED, self.seed)
-        matrix = self.model.get_input_embeddings().weight.detach().float().numpy()
-        start = self.answer(ROWS["pieces"]).apply(matrix, np.random.default_rng([self.seed, 1]))
-        read = distil.read(sampled, self.source, self.target, trainable, longest_input(self.model))
-        found = distil.distil(self.model, read, start, steps=self.settings.distil_steps, seed=self.seed)
+        start, steps = self.answer(ROWS["pieces"]), self.settings.distil_steps
+        found = distilled(self.model, self.source, self.target, lines, start, self.overlap, steps=steps, seed=self.seed)
         self.notes["distillation"] = found.record
         return found.ids, found.rows
 
@@ -363,18 +357,3 @@ def _class_number(text: str) -> int:
     letter = next((letter for letter in text if letter.isalpha()), "")
     script = unicodedata.name(letter, "?").split()[0] if letter else ""
     return int.from_bytes(script.encode()[:6].ljust(6, b"\0"), "big") * 2 + text.startswith(vocabulary.WORD)
-
-
-def fingerprints(given: Given, wanted: set[str], parallel: Parallel | None) -> dict[str, Any]:
-    """What tells whether files that the rows are made from have changed."""
-    from lingraft.files import digest
-
-    found: dict[str, Any] = {}
-    for name in ("lexicon", "vectors"):
-        if name in wanted and getattr(given, name):
-            found[name] = [digest(Path(place)) for place in getattr(given, name)]
-    if parallel is not None:
-        found["parallel"] = parallel.survey.fingerprint
-    if "helper" in wanted and given.helper:
-        found["helper"] = given.helper
-    return found

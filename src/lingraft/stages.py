@@ -19,7 +19,7 @@ from accelerate.utils import parse_flag_from_env
 from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 
-from lingraft.aids import Aids, fingerprints, used
+from lingraft.aids import Aids, used
 from lingraft.card import model_card
 from lingraft.embeddings import ORIGINS, NewRows
 from lingraft.embeddings.settings import AUTO
@@ -33,7 +33,7 @@ from lingraft.model.parts import longest_input, parameters_of, set_trainable
 from lingraft.model.surgery import check_fits
 from lingraft.race import Course, race
 from lingraft.report import write_report
-from lingraft.request import Request, settings_of
+from lingraft.request import Request, fingerprints, settings_of
 from lingraft.run import MODEL, RECIPE, SCORES, Run, is_main_process
 from lingraft.run import ROWS as ROWS_FILE
 from lingraft.speed import steps_for
@@ -175,18 +175,9 @@ def rows(request: Request, run: Run, source: Source, made: PreTrainedTokenizerBa
         if not run.begin("rows", inputs):
             num_old = check_fits(source.model, 0)
             aids = Aids(
-                settings,
-                source.tokenizer,
-                made,
-                num_old,
-                shards,
-                texts.target,
-                texts.source,
-                texts.parallel,
-                given,
-                request.seed,
+                settings, source.tokenizer, made, num_old, shards, texts.target, texts.source, texts.parallel, given, request.seed,
                 source.model,
-            )
+            )  # fmt: skip
             if settings.method == AUTO:
                 found, table = race(aids, _course(request, source, made, shards))
                 run.note(race=table)

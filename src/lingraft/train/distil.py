@@ -16,7 +16,8 @@ import torch
 from accelerate import Accelerator
 from transformers import PreTrainedTokenizerBase
 
-from lingraft.embeddings.rows import Bools, Floats, Ints
+from lingraft.embeddings.rows import Bools, Floats, Ints, NewRows
+from lingraft.model.parts import longest_input
 from lingraft.tokenizer import vocabulary
 
 LINES, LENGTH = 16, 64  # lines of a batch, old tokens of a line
@@ -165,6 +166,20 @@ class Reader:
         return float(np.mean([float(self.error(make_batch(part, self.num_old))) for part in parts]))
 
 
+def distilled(
+    model: Any, source: PreTrainedTokenizerBase, target: PreTrainedTokenizerBase, lines: Iterable[str], start: NewRows, overlap: Ints,
+    *, steps: int, seed: int,
+) -> Distilled:  # fmt: skip
+    """Rows of tokens without an identical old one, trained on a sample of the lines, from those of `start`. overlap: (num_tokens,)."""
+    trainable = np.zeros(start.num_new, dtype=bool)
+    trainable[: len(overlap)] = overlap < 0
+    trainable[list(vocabulary.special_ids(target))] = False
+    sampled = sample(lines, steps * LINES + JUDGED, seed)
+    matrix = model.get_input_embeddings().weight.detach().float().numpy()
+    found = read(sampled, source, target, trainable, longest_input(model))
+    return distil(model, found, start.apply(matrix, np.random.default_rng([seed, 1])), steps=steps, seed=seed)
+
+
 def distil(model: Any, lines: Sequence[Line], start: Floats, *, steps: int, seed: int) -> Distilled:
     """Train the rows of the new tokens in `lines` for `steps` steps of LINES lines each, by Adam with a rate that falls linearly.
 
@@ -204,5 +219,5 @@ def _fit(reader: Reader, batches: Sequence[Sequence[Line]], steps: int, seed: in
         reader.error(batch).backward()
         optimizer.step()
         seen.update((batch.student[batch.student >= reader.num_old] - reader.num_old).tolist())
-        tokens += len(batch.ends)
+        tokens += int((batch.teacher >= 0).sum())
     return np.array(sorted(seen), dtype=np.int64), tokens
