@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from safetensors.numpy import load_file
 
 import lingraft
 from lingraft.embeddings import NewRows
+from lingraft.errors import RecipeError
 from lingraft.model.load import Source, load_source
 from lingraft.tokenizer.vocabulary import special_ids
-from lingraft.train.distil import Line, Reader, distil, make_batch, read, runs_of, sample
+from lingraft.train.distil import Line, Reader, distil, distilled, make_batch, read, runs_of, sample
 
 Pico = Callable[[str], Path]
 families = pytest.mark.parametrize("family", sorted(FAMILIES))
@@ -109,6 +111,11 @@ def test_only_rows_without_a_copy_are_distilled(family: str, pico: Pico, world: 
     assert run.facts["distillation"]["error_after"] < run.facts["distillation"]["error_before"]
     same = lingraft.transfer(str(pico(family)), out=tmp_path / "same", changes=[*SMALL, "rows.method=distilled"], **asked)
     assert (same.path / "rows.safetensors").read_bytes() == (run.path / "rows.safetensors").read_bytes()
+
+
+def test_a_tokenizer_without_places_is_refused():
+    with pytest.raises(RecipeError, match="SimpleNamespace does not say"):
+        distilled(None, SimpleNamespace(is_fast=False), None, [], None, np.zeros(0), steps=1, seed=0)
 
 
 def test_nothing_to_train_is_no_error(pico: Pico, world: World, tmp_path: Path):

@@ -17,6 +17,7 @@ from accelerate import Accelerator
 from transformers import PreTrainedTokenizerBase
 
 from lingraft.embeddings.rows import Bools, Floats, Ints, NewRows
+from lingraft.errors import RecipeError
 from lingraft.model.parts import longest_input
 from lingraft.tokenizer import vocabulary
 
@@ -170,7 +171,16 @@ def distilled(
     model: Any, source: PreTrainedTokenizerBase, target: PreTrainedTokenizerBase, lines: Iterable[str], start: NewRows, overlap: Ints,
     *, steps: int, seed: int,
 ) -> Distilled:  # fmt: skip
-    """Rows of tokens without an identical old one, trained on a sample of the lines, from those of `start`. overlap: (num_tokens,)."""
+    """Rows of tokens without an identical old one, trained on a sample of the lines, from those of `start`. overlap: (num_tokens,).
+
+    Raises RecipeError for a tokenizer that does not say where in a text its tokens stand.
+    """
+    for tokenizer in (source, target):
+        if not tokenizer.is_fast:
+            raise RecipeError(
+                f"rows.method = 'distilled' must know where in a text each token stands, and {type(tokenizer).__name__} does not say. "
+                "Choose another method, such as 'pieces'."
+            )
     trainable = np.zeros(start.num_new, dtype=bool)
     trainable[: len(overlap)] = overlap < 0
     trainable[list(vocabulary.special_ids(target))] = False
