@@ -59,11 +59,11 @@ def test_runs_begin_and_end_where_old_tokens_do(old: list, new: list, found: lis
     assert runs_of(*(np.array(offsets, dtype=np.int64).reshape(-1, 2) for offsets in (old, new))) == found
 
 
-def test_the_student_reads_new_tokens_and_answers_for_their_last_pieces():
+def test_the_student_reads_new_tokens_in_place_of_their_pieces():
     line = Line([1, 10, 11, 12, 13, 2], [(1, 3, 7), (4, 5, 8)])
     batch = make_batch([line, Line([1, 10, 2], [(1, 2, 7)])], 100)
     assert batch.student.tolist() == [[1, 107, 12, 108, 2], [1, 107, 2, -1, -1]]
-    assert batch.ends.tolist() == [0, 2, 3, 4, 5, 6, 7, 8] and batch.places.tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert batch.lengths.tolist() == [1, 2, 1, 1, 1, 1, 1, 1]
 
 
 @families
@@ -74,6 +74,15 @@ def test_old_tokens_by_another_name_have_no_error_in_their_own_rows(family: str,
     rows = torch.from_numpy(matrix_of(source))
     assert Reader(source.model, rows, torch.device("cpu")).judge(lines) < 1e-10
     assert Reader(source.model, rows.roll(1, 0), torch.device("cpu")).judge(lines) > 1e-6
+
+
+@pytest.mark.parametrize(("family", "wanted"), [("bert", [0, 1.5, 3]), ("llama", [0, 2, 3])])
+def test_an_encoders_run_has_the_mean_state_and_a_decoders_the_last(family: str, wanted: list[float], pico: Pico):
+    source = load_source(str(pico(family)), seed=0)
+    reader = Reader(source.model, torch.from_numpy(matrix_of(source)), torch.device("cpu"))
+    states = {4: torch.arange(4.0)[:, None], 3: torch.tensor(wanted)[:, None]}
+    reader.states = lambda ids: states[ids.shape[1]]
+    assert reader.error(make_batch([Line([5, 6, 7, 8], [(1, 3, 9)])], 400)) == 0
 
 
 @pytest.mark.parametrize("family", ["bert", "llama", "roberta"])

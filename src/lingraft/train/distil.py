@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lingraft.embeddings.rows import Bools, Floats, Ints, NewRows
 from lingraft.errors import RecipeError
+from lingraft.model.load import kind_of
 from lingraft.model.parts import longest_input
 from lingraft.tokenizer import vocabulary
 
@@ -47,13 +48,12 @@ class Distilled:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """teacher, student: (lines, length) ids, from `num_old` on new ones, -1 for padding. ends, places: (n,) places in the flattened teacher
-    and student that shall have the same state: tokens that both have, and a new token with the last of its pieces."""
+    """teacher, student: (lines, length) ids, from `num_old` on new ones, -1 for padding.
+    lengths: (n,) how many of the teacher's tokens each of the student's stands for, in their order."""
 
     teacher: torch.Tensor
     student: torch.Tensor
-    ends: torch.Tensor
-    places: torch.Tensor
+    lengths: torch.Tensor
 
 
 def sample(lines: Iterable[str], count: int, seed: int) -> list[str]:
@@ -115,13 +115,13 @@ def read(
 
 
 def _replace(line: Line, num_old: int) -> tuple[list[int], list[int]]:
-    """The student's ids, and for each the place of the teacher's last token for it."""
-    ids, ends, place = [], [], 0
+    """The student's ids, and how many of the teacher's each stands for."""
+    ids, lengths, place = [], [], 0
     for first, past, new in line.runs:
         ids += [*line.ids[place:first], num_old + new]
-        ends += [*range(place, first), past - 1]
+        lengths += [1] * (first - place) + [past - first]
         place = past
-    return ids + line.ids[place:], ends + list(range(place, len(line.ids)))
+    return ids + line.ids[place:], lengths + [1] * (len(line.ids) - place)
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> torch.Tensor:
@@ -131,9 +131,8 @@ def _padded(rows: Sequence[Sequence[int]]) -> torch.Tensor:
 def make_batch(lines: Sequence[Line], num_old: int) -> Batch:
     """The lines, and the same with their runs replaced."""
     made = [_replace(line, num_old) for line in lines]
-    teacher, student = _padded([line.ids for line in lines]), _padded([ids for ids, _ in made])
-    ends = [row * teacher.shape[1] + end for row, (_, ends) in enumerate(made) for end in ends]
-    return Batch(teacher, student, torch.tensor(ends), torch.nonzero(student.flatten() >= 0).squeeze(1))
+    lengths = torch.tensor(list(chain.from_iterable(lengths for _, lengths in made)))
+    return Batch(_padded([line.ids for line in lines]), _padded([ids for ids, _ in made]), lengths)
 
 
 class Reader:
@@ -144,21 +143,27 @@ class Reader:
         self.words = model.get_input_embeddings()
         self.scale = getattr(self.words, "embed_scale", 1.0)  # of families that scale what they look up
         self.num_old = self.words.weight.shape[0]
+        self.is_causal = kind_of(model.config) == "clm"
 
     def states(self, ids: torch.Tensor) -> torch.Tensor:
-        """(lines * length, width) last hidden states."""
+        """(n, width) last hidden states of all tokens, line after line, without padding."""
         ids = ids.to(self.device)
         vectors = self.words(ids.where(ids < self.num_old, -1).clamp(min=0))
         new = ids >= self.num_old
         vectors[new] = self.rows[ids[new] - self.num_old] * self.scale
         options: dict[str, Any] = {"use_cache": False} if hasattr(self.model.config, "use_cache") else {}
-        return self.model.base_model(inputs_embeds=vectors, attention_mask=(ids >= 0).long(), **options)[0].flatten(0, 1)
+        return self.model.base_model(inputs_embeds=vectors, attention_mask=(ids >= 0).long(), **options)[0][ids >= 0]
 
     def error(self, batch: Batch) -> torch.Tensor:
-        """Mean squared distance of the student's states from the teacher's, per dimension."""
+        """Mean squared distance of the student's states from the teacher's, per dimension.
+
+        For a run of pieces that is their mean, or in a decoder, whose last piece alone has seen the others, the last one's.
+        """
+        lengths = batch.lengths.to(self.device)
         with torch.no_grad():
-            wanted = self.states(batch.teacher)[batch.ends.to(self.device)]
-        return torch.nn.functional.mse_loss(self.states(batch.student)[batch.places.to(self.device)], wanted)
+            wanted = self.states(batch.teacher)
+            wanted = wanted[lengths.cumsum(0) - 1] if self.is_causal else torch.segment_reduce(wanted, "mean", lengths=lengths)
+        return torch.nn.functional.mse_loss(self.states(batch.student), wanted)
 
     @torch.no_grad()
     def judge(self, lines: Sequence[Line]) -> float:
