@@ -23,6 +23,7 @@ import lingraft
 from lingraft.errors import LingraftWarning, ModelError, RunError, TextError, TrainingError
 from lingraft.files import digest, write_text
 from lingraft.model.load import AUTO
+from lingraft.plan import plan
 from lingraft.recipe import shipped
 from lingraft.run import Run
 from lingraft.text.corpus import TextSettings, resolve
@@ -341,6 +342,37 @@ def test_logits_after_reload_are_those_before(family: str, pico: Pico, world: Wo
     model, _ = go(pico(family), world, tmp_path / "run").load()
     with torch.no_grad():
         assert torch.equal(model(input_ids=ids).logits, before[0])
+
+
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_factorised_rows_resume_to_the_same_bytes_and_end_in_a_stock_folder(family: str, pico: Pico, world: World, tmp_path: Path):
+    logits: list[torch.Tensor] = []
+
+    def looking(request: Any, run: Any, source: Any, *rest: Any) -> None:
+        with torch.no_grad():
+            logits.append(source.model.eval()(input_ids=torch.arange(20)[None]).logits)
+        evaluate(request, run, source, *rest)
+
+    evaluate, changes = lingraft.stages.evaluate, ("rows.rank=8",)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("lingraft.stages.evaluate", looking)
+        whole = go(pico(family), world, tmp_path / "whole", *changes, steps=10)
+    with pytest.raises(StoppedError):
+        go(pico(family), world, tmp_path / "cut", *changes, steps=10, options=stopping("train", 7))
+    assert results(go(pico(family), world, tmp_path / "cut", *changes, steps=10).path) == results(whole.path)
+    trained = load_file(max((whole.path / "phases" / "train").glob("checkpoint-*")) / "model.safetensors")
+    model, _ = whole.load()
+    size = model.config.vocab_size
+    factors = {name: values.shape for name, values in trained.items() if values.shape in ((size, 8), (8, 32))}
+    assert len(factors) == (2 if family == "bert" else 4) and (size, 32) not in [values.shape for values in trained.values()]
+    with torch.no_grad():
+        torch.testing.assert_close(model(input_ids=torch.arange(20)[None]).logits, logits[0], atol=1e-5, rtol=1e-4)
+    plain = go(pico(family), world, tmp_path / "plain", steps=0)
+    saved = (size * 32 - size * 8 - 8 * 32) * len(factors) // 2
+    for part in ("all", "embeddings"):
+        assert plain.facts["parameters"][part] - whole.facts["parameters"][part] == saved
+    planned = plan(str(pico(family)), to="de", text=str(world.cipher), changes=[*SMALL, "steps=1", *changes])
+    assert f"embeddings {whole.facts['parameters']['embeddings']:,}" in planned
 
 
 @pytest.mark.parametrize("size", [150, 600])

@@ -4,7 +4,7 @@ import inspect
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice, pairwise, tee
 from pathlib import Path
@@ -88,6 +88,7 @@ class Aids:
     """Everything aids are made of.
 
     num_old: rows of the source's matrix, padded ones included. text: of the target's language, of which the training part is used.
+    model: the source's. notes: what gathering an aid cost, where that is worth a line in run.json.
     source_text, parallel: None where they are not given or not used.
     """
 
@@ -101,6 +102,8 @@ class Aids:
     parallel: Parallel | None
     given: Given
     seed: int
+    model: Any
+    notes: dict[str, Any] = field(default_factory=dict)
 
     def rows(self, names: str) -> NewRows:
         """The rows by a method; by several joined by +: layered."""
@@ -208,6 +211,17 @@ class Aids:
         matrix = helper.model.get_input_embeddings().weight.detach().float().numpy()
         same = vocabulary.overlap(helper.tokenizer, self.target)
         return np.where((same >= 0)[:, None], matrix[same], 0).astype(np.float32)
+
+    @cached_property
+    def distilled_rows(self) -> tuple[Ints, Floats]:
+        """Ids, and (n, dim) input rows, of new tokens that make the source's hidden states what their old pieces make them."""
+        from lingraft.train.distil import distilled
+
+        lines = (line for document in self.text.split("train") for line in document.lines)
+        start, steps = self.answer(ROWS["pieces"]), self.settings.distil_steps
+        found = distilled(self.model, self.source, self.target, lines, start, self.overlap, steps=steps, seed=self.seed)
+        self.notes["distillation"] = found.record
+        return found.ids, found.rows
 
     # From both languages
 
@@ -340,18 +354,3 @@ def _class_number(text: str) -> int:
     letter = next((letter for letter in text if letter.isalpha()), "")
     script = unicodedata.name(letter, "?").split()[0] if letter else ""
     return int.from_bytes(script.encode()[:6].ljust(6, b"\0"), "big") * 2 + text.startswith(vocabulary.WORD)
-
-
-def fingerprints(given: Given, wanted: set[str], parallel: Parallel | None) -> dict[str, Any]:
-    """What tells whether files that the rows are made from have changed."""
-    from lingraft.files import digest
-
-    found: dict[str, Any] = {}
-    for name in ("lexicon", "vectors"):
-        if name in wanted and getattr(given, name):
-            found[name] = [digest(Path(place)) for place in getattr(given, name)]
-    if parallel is not None:
-        found["parallel"] = parallel.survey.fingerprint
-    if "helper" in wanted and given.helper:
-        found["helper"] = given.helper
-    return found

@@ -75,6 +75,7 @@ class Course:
     settings: PhaseSettings
     total: int
     seed: int
+    rank: int | None = None
     progress: Callable[[str, int, int, float], None] = lambda phase, step, total, loss: None
 
 
@@ -155,7 +156,7 @@ def _run(entry: Entry, lap: int, steps: int, course: Course, judged: list[Exampl
     """One lap of one candidate, from where the lap before left it."""
     assert entry.rows is not None
     model = copy.deepcopy(course.model)
-    graft(model, entry.rows, course.roles, output=entry.output_rows, seed=course.seed)
+    graft(model, entry.rows, course.roles, output=entry.output_rows, seed=course.seed, rank=course.rank)
     if lap == 0:
         entry.losses.append(_mean(_losses(model, judged)))
     elif found := checkpoint.latest(folder / str(lap - 1)):

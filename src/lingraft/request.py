@@ -15,6 +15,7 @@ from lingraft.files import digest, locked
 from lingraft.languages import parse
 from lingraft.recipe import Recipe
 from lingraft.run import Run, is_main_process
+from lingraft.text.parallel import Parallel
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,19 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
     read = recipe.tokenizer.read
     found["tokenizer"] = recipe.tokenizer.model_dump() | ({"read": digest(Path(read))} if read and Path(read).exists() else {})
     found["evaluation"] = found["model"] = {"phases": list(recipe.phases)}
+    return found
+
+
+def fingerprints(given: Given, wanted: set[str], parallel: Parallel | None) -> dict[str, Any]:
+    """What tells whether files that the rows are made from have changed."""
+    found: dict[str, Any] = {}
+    for name in ("lexicon", "vectors"):
+        if name in wanted and getattr(given, name):
+            found[name] = [digest(Path(place)) for place in getattr(given, name)]
+    if parallel is not None:
+        found["parallel"] = parallel.survey.fingerprint
+    if "helper" in wanted and given.helper:
+        found["helper"] = given.helper
     return found
 
 

@@ -20,7 +20,7 @@ from accelerate.utils import parse_flag_from_env
 from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 
-from lingraft.aids import Aids, fingerprints, used
+from lingraft.aids import Aids, used
 from lingraft.card import model_card
 from lingraft.embeddings import ORIGINS, NewRows
 from lingraft.embeddings.settings import AUTO
@@ -28,12 +28,13 @@ from lingraft.errors import ModelError, RunError
 from lingraft.evaluate import language_model
 from lingraft.evaluate.language_model import HeldOut, Reader
 from lingraft.files import atomic_folder, atomic_write, fingerprint, write_text
+from lingraft.model.factorised import multiply_out
 from lingraft.model.load import Source, load_source
 from lingraft.model.parts import longest_input, parameters_of, set_trainable
 from lingraft.model.surgery import check_fits
 from lingraft.race import Course, race
 from lingraft.report import write_report
-from lingraft.request import Request, settings_of
+from lingraft.request import Request, fingerprints, settings_of
 from lingraft.run import MODEL, RECIPE, SCORES, Run, is_main_process
 from lingraft.run import ROWS as ROWS_FILE
 from lingraft.speed import steps_for
@@ -178,7 +179,10 @@ def rows(
     with _first():
         if not run.begin("rows", inputs):
             num_old = check_fits(source.model, 0)
-            aids = Aids(settings, source.tokenizer, made, num_old, shards, texts.target, texts.source, texts.parallel, given, request.seed)
+            aids = Aids(
+                settings, source.tokenizer, made, num_old, shards, texts.target, texts.source, texts.parallel, given, request.seed,
+                source.model,
+            )  # fmt: skip
             if settings.method == AUTO:
                 found, output, table = race(aids, _course(request, source, made, shards, options))
                 run.note(race=table)
@@ -186,7 +190,7 @@ def rows(
                 found, output = aids.rows(settings.method), aids.rows(settings.output) if settings.output else None
             with atomic_write(run.path / ROWS_FILE) as temporary:
                 _save_rows(found, output, temporary)
-            run.note(origin=found.counts())
+            run.note(origin=found.counts(), **aids.notes)
             run.finish("rows")
     arrays = load_file(run.path / ROWS_FILE)
     others = {name.removeprefix(OUTPUT): array for name, array in arrays.items() if name.startswith(OUTPUT)}
@@ -197,7 +201,8 @@ def _course(request: Request, source: Source, made: PreTrainedTokenizerBase, sha
     """The race's: the first phase, or with none the default one."""
     settings = next(iter(request.recipe.phases.values()), PhaseSettings())
     data = Data(blocks(shards, made, settings.length), masking(source, made))
-    return Course(source.model, vocabulary.roles(made), data, settings, planned_steps(settings, data), request.seed, options.progress)
+    total, rank = planned_steps(settings, data), request.recipe.rows.rank
+    return Course(source.model, vocabulary.roles(made), data, settings, total, request.seed, rank, options.progress)
 
 
 def _source_fingerprint(source: Source) -> str:
@@ -348,6 +353,7 @@ def export(request: Request, run: Run, source: Source, made: PreTrainedTokenizer
     """A plain transformers folder with its card, and the report."""
     if not run.begin("model", {"settings": settings_of(request.recipe)["model"]}) and is_main_process():
         with atomic_folder(run.path / MODEL) as temporary:
+            multiply_out(source.model)
             source.model.save_pretrained(temporary)
             made.save_pretrained(temporary)
             write_text(temporary / "README.md", model_card(run.path))

@@ -146,3 +146,15 @@ def test_heuristic_draws_from_the_class():
     assert np.allclose(matrix, [[0] * 3, [0] * 3, [5] * 3])
     unknown = ROWS["heuristic"](world(1), overlap=np.array([-1]), new_classes=np.array([99]), old_classes=classes)
     assert len(unknown.groups[unknown.group[0]].rows) == SIZE
+
+
+def test_distilled_rows_are_those_of_pieces_but_for_the_trained_ones():
+    aids = {
+        "overlap": np.array([3, -1, -1, -1]),
+        "old_pieces": [np.array([3]), np.array([0, 1]), np.array([2]), np.zeros(0, dtype=np.int64)],
+    }
+    before = ROWS["pieces"](world(4, 4), **aids)
+    rows = ROWS["distilled"](world(4, 4), **aids, distilled_rows=(np.array([2]), np.full((1, 4), 7, dtype=np.float32)))
+    matrices = [made.apply(np.eye(4, dtype=np.float32), np.random.default_rng(0)) for made in (before, rows)]
+    assert np.array_equal(matrices[0][[0, 1, 3]], matrices[1][[0, 1, 3]]) and (matrices[1][2] == 7).all()
+    assert rows.counts() == {"copied": 1, "mixed": 1, "direct": 1, "drawn": 1}

@@ -33,6 +33,7 @@ AIDS = {
     "old_classes": np.arange(OLD) % 3,
     "overlap": np.r_[-1, -1, np.arange(10) + 5, np.full(NEW - 12, -1)],
     "old_pieces": [np.array([], dtype=np.int64)] * 12 + [np.array([6, 7])] * (NEW - 13) + [np.array([], dtype=np.int64)],
+    "distilled_rows": (np.arange(12, 20), GENERATOR.normal(size=(8, DIM)).astype(np.float32)),
     "new_ranks": np.arange(2, NEW),
     "old_ranks": np.arange(5, 25),
 }
@@ -59,7 +60,7 @@ def test_contract_of_every_method(method: str):
     used = rows.mix.tocoo()
     assert TEXT[used.coords[1][~np.isin(used.coords[0], [0, 1])]].all(), "only rows that stand for text are used"
     assert np.array_equal(matrix, rows.apply(MATRIX, np.random.default_rng(1))), "one seed, one matrix"
-    bias = rows.apply(MATRIX[:, :1], np.random.default_rng(1))
+    bias = rows.without_direct().apply(MATRIX[:, :1], np.random.default_rng(1))
     assert bias.shape == (NEW, 1)
 
 
@@ -71,6 +72,7 @@ def test_order_of_the_new_vocabulary_changes_nothing(method: str):
     aids = {
         "overlap": AIDS["overlap"][shuffle],
         "old_pieces": [AIDS["old_pieces"][i] for i in shuffle],
+        "distilled_rows": (place[AIDS["distilled_rows"][0]], AIDS["distilled_rows"][1]),
         "new_ranks": place[AIDS["new_ranks"]],
         "new_spelling": [AIDS["new_spelling"][i] for i in shuffle],
     }

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from lingraft.embeddings.counts import lexicon, ramen, trans_tokenizer
 from lingraft.embeddings.neighbours import clp, clp_plus, focus, ofa, ramen_mono, wechsel
-from lingraft.embeddings.overlap import copy, keep, pieces
+from lingraft.embeddings.overlap import copy, distilled, keep, pieces
 from lingraft.embeddings.pursuit import omp
 from lingraft.embeddings.rows import ORIGINS, Group, NewRows, Vocabularies, layered
 from lingraft.embeddings.statistics import heuristic, random, rank
@@ -13,6 +13,7 @@ ROWS: dict[str, Callable[..., NewRows]] = {
     "clp": clp,
     "clp-plus": clp_plus,
     "copy": copy,
+    "distilled": distilled,
     "focus": focus,
     "heuristic": heuristic,
     "keep": keep,

@@ -24,7 +24,7 @@ def wechsel(vocabularies: Vocabularies, new_vectors: Floats, old_vectors: Floats
 
 
 def ofa(vocabularies: Vocabularies, overlap: Ints, new_vectors: Floats, old_vectors: Floats) -> NewRows:
-    """OFA (Liu et al. 2024): copy identical strings; others as `wechsel`. (The rank of the factors is `rows.rank`, see surgery.)
+    """OFA (Liu et al. 2024): copy identical strings; others as `wechsel`. (Its two factors are made by `rows.rank`, for any method.)
 
     overlap: (num_new,) old id of the same string, -1 for none. new_vectors, old_vectors: as for `wechsel`.
     """

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from lingraft.errors import RecipeError, suggest
 
 METHODS = (
-    "clp", "clp-plus", "copy", "focus", "heuristic", "keep", "lexicon", "ofa", "omp", "pieces", "ramen", "ramen-mono", "random", "rank",
-    "trans-tokenizer", "wechsel",
+    "clp", "clp-plus", "copy", "distilled", "focus", "heuristic", "keep", "lexicon", "ofa", "omp", "pieces", "ramen", "ramen-mono",
+    "random", "rank", "trans-tokenizer", "wechsel",
 )  # fmt: skip
 AUTO = "auto"
 
@@ -24,7 +24,12 @@ class RowSettings(BaseModel):
     output: str | None = Field(None, description="the method of an output matrix that is not tied to the input's; by default the same")
     restore_length: bool = Field(False, description="make mixed rows as long as the rows they mix are on average")
     order: Literal["frequency", "id"] = Field("frequency", description="rank: what the rank of a token is")
-    rank: int | None = Field(None, ge=1, description="ofa: mix the rows of the source's best approximation of so many dimensions")
+    rank: int | None = Field(
+        None,
+        ge=1,
+        description="train the word matrix as two factors of so many dimensions (OFA: 100 to 400); as wide as the model or wider: whole",
+    )
+    distil_steps: int = Field(200, ge=1, description="distilled: steps of 16 lines that the new rows train before all else")
     min_count: int = Field(10, ge=1, description="trans-tokenizer: how often words must have been aligned to count")
 
     @field_validator("method", "output")

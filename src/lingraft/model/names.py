@@ -2,7 +2,7 @@
 
 all          everything
 embeddings   the embedding block (words, positions, segments, their norm), an untied output matrix, the output bias
-words        the word rows without the special tokens (tied or untied output too) and the output bias
+words        the word rows without the special tokens (tied or untied output too) and the output bias; of factorised rows the coordinates
 specials     the rows of the special tokens
 positions    the position table
 body         the network between embeddings and head

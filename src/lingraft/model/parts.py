@@ -17,6 +17,11 @@ def word_matrices(model: Any) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in model.named_parameters() if id(parameter) in wanted}
 
 
+def primitives(model: Any) -> dict[str, nn.Parameter]:
+    """Name -> parameter of the second factors of factorised word matrices (see lingraft.model.factorised)."""
+    return {name: parameter for name, parameter in model.named_parameters() if name.endswith(".primitive")}
+
+
 def output_biases(model: Any) -> dict[str, nn.Parameter]:
     """Name -> parameter of the biases that have one number per token, (vocab,)."""
     size = model.get_output_embeddings().weight.shape[0]
@@ -81,18 +86,19 @@ def parameters_of(model: Any, part: str) -> dict[str, nn.Parameter]:
     """Name -> parameter for one part. Raises RecipeError for a part this model does not have."""
     named = dict(model.named_parameters())
     words, biases, block = word_matrices(model), output_biases(model), _embedding_block(model)
+    factors = words | primitives(model)
     in_base = {id(parameter) for parameter in model.base_model.parameters()}
     if LAYERS.fullmatch(part):
         layer_of, chosen = _layer_of(model), _layer_range(part, num_layers(model))
         return {n: p for n, p in named.items() if layer_of.get(id(p)) in chosen}
     choose = {
         "all": lambda n, p: True,
-        "embeddings": lambda n, p: id(p) in block or n in words or n in biases,
+        "embeddings": lambda n, p: id(p) in block or n in factors or n in biases,
         "words": lambda n, p: n in words or n in biases,
         "specials": lambda n, p: n in words,
         "positions": lambda n, p: any(p is table.weight for table in _position_tables(model)),
-        "body": lambda n, p: id(p) in in_base and id(p) not in block and n not in words,
-        "head": lambda n, p: id(p) not in in_base and n not in words,
+        "body": lambda n, p: id(p) in in_base and id(p) not in block and n not in factors,
+        "head": lambda n, p: id(p) not in in_base and n not in factors,
     }[check_part(part)]
     return {name: parameter for name, parameter in named.items() if choose(name, parameter)}
 

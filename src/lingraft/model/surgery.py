@@ -1,6 +1,7 @@
 """Putting new rows into a model: input matrix, untied output matrix, output biases, special-token ids, position offsets."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import nn
 
 from lingraft.embeddings import NewRows
 from lingraft.errors import ModelError
+from lingraft.model.factorised import factorise, primitive_of
 from lingraft.model.parts import output_biases, word_matrices
 
 ROLE_IDS = {
@@ -38,28 +40,29 @@ def graft(
 
     rows: for the input matrix. output: for an output matrix that is not tied to it, and its bias; by default `rows`. Direct rows, which
     were made for the input, fall back to mix or draw there.
-    rank: mix the rows of the old matrices' best approximations of so many dimensions instead of the old rows themselves (OFA).
+    rank: where it is less than a matrix's width, mix coordinates in so many dimensions and leave the matrix in two factors (OFA).
     roles: role -> id of the new tokenizer's special tokens; the config's ids are set from it.
     The order of draws is fixed (input, output, biases), so that a seed gives the same bytes.
     """
-    old = {name: _of_rank(matrix.detach(), rank) for name, matrix in word_matrices(model).items()}
+    old = {name: matrix.detach().clone() for name, matrix in word_matrices(model).items()}
     biases = {name: bias.detach().clone() for name, bias in output_biases(model).items()}
     _resize(model, rows.num_new)
     model.config.vocab_size = rows.num_new
+    primitives = {name: primitive_of(matrix, rank) for name, matrix in old.items() if rank is not None and rank < matrix.shape[1]}
+    factorise(model, primitives)
+    coordinates = {name: matrix @ primitives[name].T if name in primitives else matrix for name, matrix in old.items()}
     generator = np.random.default_rng([seed, 1])
     others = (rows if output is None or len(old) == 1 else output).without_direct()
-    _refill(word_matrices(model), old, [rows, others], generator)
+    _refill(word_matrices(model), coordinates, [_times(rows, next(iter(old)), primitives), others], generator)
     _refill(output_biases(model), biases, [others], generator)
     _set_special_ids(model, roles)
 
 
-def _of_rank(matrix: torch.Tensor, rank: int | None) -> torch.Tensor:
-    """The nearest matrix of a rank (Eckart & Young 1936), by the eigenvectors of the small product; a copy where it has no more anyway."""
-    if rank is None or rank >= matrix.shape[1]:
-        return matrix.clone()
-    wide = matrix.float()
-    directions = torch.linalg.eigh(wide.T @ wide).eigenvectors[:, -rank:]
-    return (wide @ directions @ directions.T).to(matrix.dtype)
+def _times(rows: NewRows, name: str, primitives: Mapping[str, torch.Tensor]) -> NewRows:
+    """The rows with direct vectors as coordinates, where the matrix they are for is factorised."""
+    if rows.direct is None or name not in primitives:
+        return rows
+    return replace(rows, direct=rows.direct @ primitives[name].float().numpy().T)
 
 
 def _resize(model: Any, size: int) -> None:
