@@ -14,11 +14,12 @@ import numpy as np
 import scipy.sparse
 from transformers import PreTrainedTokenizerBase
 
-from lingraft.embeddings import ROWS, NewRows, Vocabularies, layered
+from lingraft.embeddings import ROWS, NewRows, Vocabularies, layered, unchanged
 from lingraft.embeddings.counts import spread
 from lingraft.embeddings.rows import Floats, Ints
 from lingraft.embeddings.settings import AUTO, RowSettings
 from lingraft.errors import LingraftWarning, RecipeError
+from lingraft.files import digest
 from lingraft.text.corpus import Corpus
 from lingraft.text.lexicon import read_lexicon
 from lingraft.text.parallel import Parallel
@@ -107,9 +108,10 @@ class Aids:
         return self.rows_by(self.settings)
 
     def rows_by(self, settings: RowSettings) -> NewRows:
-        """The rows by other settings of the method."""
+        """The rows by other settings of the method; those of ids that the target keeps stay as they are."""
         answers = [self.answer(ROWS[name]) for name in settings.methods]
-        return answers[0] if len(answers) == 1 else layered(answers)
+        kept = vocabulary.num_kept(self.source, self.target)
+        return layered([unchanged(self.vocabularies, kept), *answers] if kept else answers)
 
     def answer(self, method: Callable[..., NewRows]) -> NewRows:
         """Gather what `method` asks for, and call it."""
@@ -347,8 +349,6 @@ def _class_number(text: str) -> int:
 
 def fingerprints(given: Given, wanted: set[str], parallel: Parallel | None) -> dict[str, Any]:
     """What tells whether files that the rows are made from have changed."""
-    from lingraft.files import digest
-
     found: dict[str, Any] = {}
     for name in ("lexicon", "vectors"):
         if name in wanted and getattr(given, name):

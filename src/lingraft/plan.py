@@ -12,7 +12,7 @@ from lingraft import stages
 from lingraft.aids import Given
 from lingraft.embeddings import NewRows
 from lingraft.model.load import Source
-from lingraft.model.parts import parameters_of, set_trainable
+from lingraft.model.parts import FrozenRows, parameters_of, set_trainable
 from lingraft.model.surgery import graft
 from lingraft.recipe import load_recipe
 from lingraft.request import Request, check_aids, listed, opened
@@ -81,8 +81,8 @@ def _phase_lines(request: Request, model: Any, name: str, settings: PhaseSetting
     num_blocks = len(data.blocks)
     yield f"phase {name}"
     for first, parts in segments(settings, steps).items():
-        set_trainable(model, parts)
-        trained = _size({key: parameter for key, parameter in model.named_parameters() if parameter.requires_grad})
+        frozen = FrozenRows(model, set_trainable(model, parts), data.vocabulary.rows)
+        trained = _size({key: parameter for key, parameter in model.named_parameters() if parameter.requires_grad}) - frozen.size
         yield f"  trains    {', '.join(parts)}: {trained:,} parameters" + (f", from step {first:,} on" if first else "")
     model.requires_grad_(True)
     yield f"  steps     {steps:,} of {settings.batch} blocks of {settings.length} tokens; {num_blocks:,} blocks are there"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lingraft.embeddings.settings import RowSettings
 from lingraft.errors import RecipeError, suggest
@@ -51,6 +51,13 @@ class Recipe(BaseModel):
             if phase.start_from is not None and phase.start_from not in list(phases)[:position]:
                 raise RecipeError(f"Phase {name!r} starts from {phase.start_from!r}, which is no phase before it.")
         return phases
+
+    @model_validator(mode="after")
+    def _new_rows_exist(self) -> "Recipe":
+        for name, phase in self.phases.items():
+            if self.tokenizer.vocabulary == "source" and any("new" in parts for parts in phase.all_parts()):
+                raise RecipeError(f"Phase {name!r} trains the part 'new', but with tokenizer.vocabulary = 'source' no token is new.")
+        return self
 
     def to_toml(self) -> str:
         """The whole recipe, defaults written out."""

@@ -43,6 +43,7 @@ from lingraft.text.words import word_kind
 from lingraft.tokenizer import train as tokenizers
 from lingraft.tokenizer import vocabulary
 from lingraft.tokenizer.measure import measure as measure_tokenizer
+from lingraft.tokenizer.prepare import prepare
 from lingraft.train import checkpoint
 from lingraft.train.batches import Blocks
 from lingraft.train.loop import Data, Options, train
@@ -135,7 +136,7 @@ def tokenizer(request: Request, run: Run, source: Source, corpus: Corpus) -> Pre
             with atomic_folder(run.path / "tokenizer" / "source") as temporary:
                 source.tokenizer.save_pretrained(temporary)
             with atomic_folder(folder) as temporary:
-                made = tokenizers.prepare(lines, settings, source.tokenizer)
+                made = prepare(lines, settings, source.tokenizer)
                 tokenizers.check_family(made, source.model.config)
                 made.save_pretrained(temporary)
             run.note(tokenizer=measure_tokenizer(made, corpus.split("held-out"), source.tokenizer))
@@ -227,7 +228,7 @@ def check_phases(request: Request, model: Any) -> None:
                 f"Blocks of phase {name!r} have {settings.length} tokens, but {request.model} has positions for {longest} only. "
                 f"Use --set length={longest}."
             )
-        for parts in (settings.train, *(switch.train for switch in settings.switch)):
+        for parts in settings.all_parts():
             set_trainable(model, parts)
     model.requires_grad_(True)
 
@@ -251,7 +252,8 @@ def masking(source: Source, made: PreTrainedTokenizerBase) -> Vocabulary:
     special = sorted({*vocabulary.special_ids(made), *vocabulary.unused(made, len(spelled))})
     starts = np.array([text.startswith(vocabulary.WORD) for text in spelled])
     mask = made.mask_token_id if source.kind == "mlm" else None
-    return Vocabulary(len(spelled), mask, np.array(special, dtype=np.int64), starts)
+    new = vocabulary.new_ids(source.tokenizer, made)
+    return Vocabulary(len(spelled), mask, np.array(special, dtype=np.int64), starts, new)
 
 
 def initial(request: Request, run: Run, source: Source, found: HeldOut, how: Reader) -> None:

@@ -159,6 +159,13 @@ def layered(answers: Sequence[NewRows]) -> NewRows:
     return result
 
 
+def unchanged(vocabularies: Vocabularies, count: int) -> NewRows:
+    """The first `count` rows as they are, the rest drawn: for `layered`, where a vocabulary keeps the old ids."""
+    ids = np.arange(count)
+    group = np.where(np.arange(vocabularies.num_new) < count, -1, 0).astype(np.int32)
+    return NewRows(copies(vocabularies, ids, ids), group, (Group(),))
+
+
 def _rows(direct: Floats | None) -> Sequence[Floats]:
     return [] if direct is None else list(direct)
 

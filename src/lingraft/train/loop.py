@@ -247,7 +247,7 @@ def _enter_segment(phase: Phase, step: int) -> None:
     found = segments(phase.settings, phase.total)
     parts = found[max(first for first in found if first <= step)]
     partial = set_trainable(phase.model, parts)
-    phase.frozen = FrozenRows(phase.model, partial, phase.data.vocabulary.specials.tolist()) if partial else None
+    phase.frozen = FrozenRows(phase.model, partial, phase.data.vocabulary.rows) if partial else None
     phase.wrapped = phase.accelerator.prepare(phase.predictor)
 
 

@@ -58,3 +58,7 @@ class PhaseSettings(OptimiserSettings):
     compile: bool = Field(False, description="torch.compile the body")
 
     _known = field_validator("train")(check_parts)
+
+    def all_parts(self) -> list[list[str]]:
+        """What trains, from the beginning and after each switch."""
+        return [self.train, *(switch.train for switch in self.switch)]
