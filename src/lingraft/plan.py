@@ -18,7 +18,6 @@ from lingraft.recipe import load_recipe
 from lingraft.request import Request, check_aids, listed, opened
 from lingraft.run import Run
 from lingraft.speed import pace, steps_within
-from lingraft.tokenizer.vocabulary import roles
 from lingraft.train.loop import Data, segments
 from lingraft.train.settings import PhaseSettings
 
@@ -46,21 +45,22 @@ def _lines(request: Request, run: Run) -> Iterator[str]:
     source = stages.load(request, run)
     texts = stages.survey(request, run)
     corpus = texts.target
-    tokenizer = stages.tokenizer(request, run, source, corpus)
-    shards = stages.tokens(request, run, corpus, tokenizer)
-    rows = stages.rows(request, run, source, tokenizer, shards, texts)
-    graft(source.model, rows, roles(tokenizer), seed=request.seed, rank=request.recipe.rows.rank)
+    tokenizer = stages.tokenizer(request, run, source, texts)
+    tongues = stages.tokens(request, run, source, texts, tokenizer)
+    rows = stages.rows(request, run, source, tongues, texts)
+    graft(source.model, tongues.rows(rows), tongues.roles(), seed=request.seed, rank=request.recipe.rows.rank)
     stages.check_phases(request, source.model)
     stages.held_out(request, run, corpus, tokenizer)
     yield f"{request.model} to {request.to} by the recipe {request.recipe.name!r}: {request.recipe.title}"
     text = corpus.survey
     yield f"text        {text.bytes:,} bytes in {text.documents:,} documents; 1 part in {corpus.held_out_every} is held out"
-    yield f"tokens      {shards.info.num_tokens:,} to train on"
+    yield f"tokens      {tongues.target.shards.info.num_tokens:,} to train on"
+    if tongues.source:
+        yield f"            {tongues.source.shards.info.num_tokens:,} of the source's language"
     yield _rows_line(rows)
     yield _parameters_line(source)
     for name, settings in request.recipe.phases.items():
-        data = Data(stages.blocks(shards, tokenizer, settings.length), stages.masking(source, tokenizer))
-        yield from _phase_lines(request, source.model, name, settings, data)
+        yield from _phase_lines(request, source.model, name, settings, tongues.data(settings))
 
 
 def _rows_line(rows: NewRows) -> str:

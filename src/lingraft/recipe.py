@@ -53,11 +53,27 @@ class Recipe(BaseModel):
         return phases
 
     @model_validator(mode="after")
-    def _new_rows_exist(self) -> "Recipe":
+    def _vocabulary_serves(self) -> "Recipe":
+        kind = self.tokenizer.vocabulary
         for name, phase in self.phases.items():
-            if self.tokenizer.vocabulary == "source" and any("new" in parts for parts in phase.all_parts()):
+            if kind == "source" and any("new" in parts for parts in phase.all_parts()):
                 raise RecipeError(f"Phase {name!r} trains the part 'new', but with tokenizer.vocabulary = 'source' no token is new.")
+            if kind == "replace" and "source" in phase.languages:
+                raise RecipeError(
+                    f"Phase {name!r} trains on the source's language, whose tokens tokenizer.vocabulary = 'replace' takes away. "
+                    "Use 'joint', 'disjoint' or 'extend'."
+                )
         return self
+
+    @property
+    def trains_on_source(self) -> bool:
+        """Whether a phase sees text of the source's language."""
+        return any("source" in phase.languages for phase in self.phases.values())
+
+    @property
+    def needs_source_text(self) -> bool:
+        """Whether it cannot do without text of the source's language, whatever its rows."""
+        return self.trains_on_source or (self.tokenizer.vocabulary == "joint" and not self.tokenizer.read)
 
     def to_toml(self) -> str:
         """The whole recipe, defaults written out."""

@@ -10,7 +10,7 @@ from lingraft.tokenizer.train import read, train
 
 
 def prepare(lines: Iterable[str], settings: TokenizerSettings, source: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """The source's own, one that is read, or one trained on `lines`, from nothing or from the source's on."""
+    """The source's own, one that is read, or one trained on `lines` (joint: of both languages), from nothing or from the source's on."""
     if settings.vocabulary == "source":
         return source
     if settings.read:

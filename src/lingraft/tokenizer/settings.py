@@ -12,9 +12,10 @@ class TokenizerSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    vocabulary: Literal["replace", "extend", "source"] = Field(
+    vocabulary: Literal["replace", "extend", "joint", "disjoint", "source"] = Field(
         "replace",
         description="replace: a tokenizer for the target; extend: the source's, with tokens of the target's text behind its own; "
+        "joint: one for both languages; disjoint: one for the target, and while the model trains the source's beside it; "
         "source: the source's own",
     )
     algorithm: Literal["same", "wordpiece", "unigram", "bpe"] = Field("same", description="how to train it; same: as the source's")

@@ -192,6 +192,20 @@ def new_ids(source: PreTrainedTokenizerBase, target: PreTrainedTokenizerBase) ->
     return np.setdiff1d(missing, list(special_ids(target)))
 
 
+def stacked_ids(source: PreTrainedTokenizerBase, target: PreTrainedTokenizerBase) -> np.ndarray:
+    """Where the target's tokens stand in a vocabulary of the source's with the target's behind it, (num_target,) int64.
+
+    Specials with the same role, or the same string, are one: the source's.
+    """
+    known, own, old_roles = source.get_vocab(), tokens(target), roles(source)
+    shared = {number: known[own[number]] for number in special_ids(target) if own[number] in known}
+    shared |= {number: old_roles[role] for role, number in roles(target).items() if role in old_roles}
+    ids = np.array([shared.get(number, -1) for number in range(len(own))], dtype=np.int64)
+    free = ids < 0
+    ids[free] = len(tokens(source)) + np.arange(np.count_nonzero(free))
+    return ids
+
+
 def frame(tokenizer: PreTrainedTokenizerBase, num_texts: int = 1) -> list[tuple[int | None, int, int]]:
     """What the tokenizer puts around one text or two: (text number or None for a special, id, segment) of each token of a sample."""
     texts = ["a", "a"][:num_texts]

@@ -23,7 +23,7 @@ from lingraft.model.heads import Predictor
 from lingraft.model.parts import FrozenRows, set_trainable
 from lingraft.train import checkpoint
 from lingraft.train.allocator import keep_memory
-from lingraft.train.batches import Blocks
+from lingraft.train.batches import Blocks, Mixture
 from lingraft.train.fast import fast_dropout
 from lingraft.train.objectives import OBJECTIVES, Example, Vocabulary
 from lingraft.train.optimise import build_optimizer, learning_rate
@@ -35,7 +35,7 @@ from lingraft.train.tracking import check_tracker, numbers, tracked
 class Data:
     """What a phase trains on."""
 
-    blocks: Blocks
+    blocks: Blocks | Mixture
     vocabulary: Vocabulary
 
 
