@@ -85,11 +85,11 @@ def load(path: Path) -> Start:
     """Read what `prepare` left."""
     import torch
 
-    from lingraft import stages
     from lingraft.evaluate.language_model import HeldOut, Reader, held_out_loss
     from lingraft.model.load import load_source
     from lingraft.text.shards import Shards
     from lingraft.tokenizer.vocabulary import blocks
+    from lingraft.tongues import Tongue, masking
     from lingraft.train.loop import Data
 
     source = load_source(str(path / "model"), seed=0)
@@ -97,7 +97,7 @@ def load(path: Path) -> Start:
         if isinstance(module, torch.nn.Dropout):
             module.p = DROPOUT
     tokenizer = source.tokenizer
-    data = Data(stages.blocks(Shards.open(path / "tokens" / "de"), tokenizer, LENGTH), stages.masking(source, tokenizer))
+    data = Data(Tongue(tokenizer, Shards.open(path / "tokens" / "de")).blocks(LENGTH), masking(source, tokenizer))
     before, after = blocks(tokenizer)
     reader = Reader(LENGTH, tuple(before), tuple(after), tokenizer.mask_token_id)
     held_out = HeldOut.load(path / "held-out" / "de.safetensors").head(HELD_OUT)

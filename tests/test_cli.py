@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import World
+from transformers import AutoTokenizer
 
 import lingraft.cli
 from lingraft.recipe import shipped
@@ -240,6 +241,9 @@ def test_tokenizers_are_trained_and_measured(call: Call, pico: Pico, world: Worl
     assert {"fertility", "bytes_per_token", "unknown_rate", "overlap"} <= set(json.loads(out))
     assert "fertility" in call("tokenizer", "measure", out_folder, "--to", "de", "--text", world.cipher)[1]
     check_refused(call("tokenizer", "measure", tmp_path, "--to", "de", "--text", world.cipher), "tokenizer")
+    command[-3:] = [tmp_path / "extended", "--size", 60]
+    before = len(AutoTokenizer.from_pretrained(pico("bert")))
+    assert call(*command, "--extend")[1] == f"{tmp_path / 'extended'}: {before + 60} tokens\n"
 
 
 def test_doctor_says_what_is_here_and_how_fast(call: Call, monkeypatch: pytest.MonkeyPatch):

@@ -14,14 +14,13 @@ from lingraft.aids import Given
 from lingraft.embeddings import NewRows
 from lingraft.embeddings.settings import AUTO
 from lingraft.model.load import Source
-from lingraft.model.parts import parameters_of, set_trainable
+from lingraft.model.parts import FrozenRows, parameters_of, set_trainable
 from lingraft.model.surgery import graft
 from lingraft.race import SHARE, candidates
 from lingraft.recipe import Recipe, load_recipe
 from lingraft.request import Request, check_aids, listed, opened
 from lingraft.run import Run
 from lingraft.speed import pace, steps_within
-from lingraft.tokenizer.vocabulary import roles
 from lingraft.train.loop import Data, Options, segments
 from lingraft.train.settings import PhaseSettings
 
@@ -62,21 +61,24 @@ def _lines(request: Request, run: Run) -> Iterator[str]:
     source = stages.load(request, run)
     texts = stages.survey(request, run)
     corpus = texts.target
-    tokenizer = stages.tokenizer(request, run, source, corpus)
-    shards = stages.tokens(request, run, corpus, tokenizer)
-    rows, output = stages.rows(request, run, source, tokenizer, shards, texts, Options())
-    graft(source.model, rows, roles(tokenizer), output=output, seed=request.seed, rank=request.recipe.rows.rank)
+    tokenizer = stages.tokenizer(request, run, source, texts)
+    tongues = stages.tokens(request, run, source, texts, tokenizer)
+    rows, output = stages.rows(request, run, source, tongues, texts, Options())
+    graft(
+        source.model, tongues.rows(rows), tongues.roles(), output=tongues.output(output), seed=request.seed, rank=request.recipe.rows.rank
+    )
     stages.check_phases(request, source.model)
     stages.held_out(request, run, corpus, tokenizer)
     yield f"{request.model} to {request.to} by the recipe {request.recipe.name!r}: {request.recipe.title}"
     text = corpus.survey
     yield f"text        {text.bytes:,} bytes in {text.documents:,} documents; 1 part in {corpus.held_out_every} is held out"
-    yield f"tokens      {shards.info.num_tokens:,} to train on"
+    yield f"tokens      {tongues.target.shards.info.num_tokens:,} to train on"
+    if tongues.source:
+        yield f"            {tongues.source.shards.info.num_tokens:,} of the source's language"
     yield _rows_line(rows)
     yield _parameters_line(source)
     for name, settings in request.recipe.phases.items():
-        data = Data(stages.blocks(shards, tokenizer, settings.length), stages.masking(source, tokenizer))
-        yield from _phase_lines(request, source.model, name, settings, data)
+        yield from _phase_lines(request, source.model, name, settings, tongues.data(settings))
 
 
 def _rows_line(rows: NewRows) -> str:
@@ -97,8 +99,8 @@ def _phase_lines(request: Request, model: Any, name: str, settings: PhaseSetting
     num_blocks = len(data.blocks)
     yield f"phase {name}"
     for first, parts in segments(settings, steps).items():
-        set_trainable(model, parts)
-        trained = _size({key: parameter for key, parameter in model.named_parameters() if parameter.requires_grad})
+        frozen = FrozenRows(model, set_trainable(model, parts), data.vocabulary.rows)
+        trained = _size({key: parameter for key, parameter in model.named_parameters() if parameter.requires_grad}) - frozen.size
         yield f"  trains    {', '.join(parts)}: {trained:,} parameters" + (f", from step {first:,} on" if first else "")
     model.requires_grad_(True)
     yield f"  steps     {steps:,} of {settings.batch} blocks of {settings.length} tokens; {num_blocks:,} blocks are there"

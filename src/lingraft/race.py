@@ -140,6 +140,7 @@ def _make(aids: Aids, method: str) -> Entry:
 def _split(course: Course) -> tuple[Data, list[Example]]:
     """The blocks to train on, and the last ones, masked once for all, to judge by."""
     blocks = course.data.blocks
+    assert isinstance(blocks, Blocks), "rows are of the target's tokens only"
     count = min(JUDGED, len(blocks) // 5)
     before = len(blocks) - count
     objective = OBJECTIVES["clm" if course.data.vocabulary.mask is None else "mlm"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lingraft.embeddings.settings import RowSettings
 from lingraft.errors import RecipeError, suggest
@@ -51,6 +51,29 @@ class Recipe(BaseModel):
             if phase.start_from is not None and phase.start_from not in list(phases)[:position]:
                 raise RecipeError(f"Phase {name!r} starts from {phase.start_from!r}, which is no phase before it.")
         return phases
+
+    @model_validator(mode="after")
+    def _vocabulary_serves(self) -> "Recipe":
+        kind = self.tokenizer.vocabulary
+        for name, phase in self.phases.items():
+            if kind == "source" and any("new" in parts for parts in phase.all_parts()):
+                raise RecipeError(f"Phase {name!r} trains the part 'new', but with tokenizer.vocabulary = 'source' no token is new.")
+            if kind == "replace" and "source" in phase.languages:
+                raise RecipeError(
+                    f"Phase {name!r} trains on the source's language, whose tokens tokenizer.vocabulary = 'replace' takes away. "
+                    "Use 'joint', 'disjoint' or 'extend'."
+                )
+        return self
+
+    @property
+    def trains_on_source(self) -> bool:
+        """Whether a phase sees text of the source's language."""
+        return any("source" in phase.languages for phase in self.phases.values())
+
+    @property
+    def needs_source_text(self) -> bool:
+        """Whether it cannot do without text of the source's language, whatever its rows."""
+        return self.trains_on_source or (self.tokenizer.vocabulary == "joint" and not self.tokenizer.read)
 
     def to_toml(self) -> str:
         """The whole recipe, defaults written out."""

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from lingraft.aids import Given, check_given, used
-from lingraft.errors import Interrupted, LingraftError, LingraftWarning, RunError, TextError
+from lingraft.errors import Interrupted, LingraftError, LingraftWarning, RecipeError, RunError, TextError
 from lingraft.files import digest, locked
 from lingraft.languages import parse
 from lingraft.recipe import Recipe
 from lingraft.run import Run, is_main_process
+from lingraft.text.corpus import language_of
 from lingraft.text.parallel import Parallel
 
 
@@ -92,12 +93,26 @@ def _check(recipe: Recipe, run: Run, restart_from: str | None) -> None:
             run.agree(stage, settings[stage])
 
 
+def wanted(recipe: Recipe) -> set[str]:
+    """Which of the things that a user may give have any part in the run."""
+    return used(recipe.rows) | ({"source_text"} if recipe.needs_source_text else set())
+
+
 def check_aids(request: Request) -> None:
     """Warn of aids that the recipe does not use. Raises RecipeError where one is missing that it cannot do without."""
     check_given(request.recipe.rows, request.given)
-    for name in (name for name in request.given.names() if name not in used(request.recipe.rows)):
+    if request.recipe.needs_source_text:
+        _check_source_text(request)
+    for name in (name for name in request.given.names() if name not in wanted(request.recipe)):
         option = name.replace("_", "-")
         warnings.warn(f"The recipe {request.recipe.name!r} does not use --{option}; it is left aside.", LingraftWarning, stacklevel=3)
+
+
+def _check_source_text(request: Request) -> None:
+    if not request.given.source_text:
+        raise RecipeError(f"The recipe {request.recipe.name!r} needs text of the source's language too. Give it with --source-text.")
+    if (code := parse(language_of(request.given.source_text, "en")).code) == parse(request.to).code:
+        raise RecipeError(f"--source-text is read as text of {code!r}, as --text is. Name its language: --source-text CODE=PATH.")
 
 
 def settings_of(recipe: Recipe) -> dict[str, Any]:

@@ -125,7 +125,8 @@ class Run:
             "initial": [SCORES],
             "model": [MODEL, REPORT],
         }
-        return [self.path / name for name in names.get(stage, [])]
+        others = sorted(self.path.glob(f"{MODEL}-*")) if stage == "model" else []
+        return [*(self.path / name for name in names.get(stage, [])), *others]
 
     # Facts, metrics, scores
 

@@ -13,7 +13,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
@@ -34,7 +33,7 @@ from lingraft.model.parts import longest_input, parameters_of, set_trainable
 from lingraft.model.surgery import check_fits
 from lingraft.race import Course, race
 from lingraft.report import write_report
-from lingraft.request import Request, fingerprints, settings_of
+from lingraft.request import Request, fingerprints, settings_of, wanted
 from lingraft.run import MODEL, RECIPE, SCORES, Run, is_main_process
 from lingraft.run import ROWS as ROWS_FILE
 from lingraft.speed import steps_for
@@ -45,10 +44,10 @@ from lingraft.text.words import word_kind
 from lingraft.tokenizer import train as tokenizers
 from lingraft.tokenizer import vocabulary
 from lingraft.tokenizer.measure import measure as measure_tokenizer
+from lingraft.tokenizer.prepare import prepare
+from lingraft.tongues import Tongue, Tongues, masking, tongues
 from lingraft.train import checkpoint
-from lingraft.train.batches import Blocks
 from lingraft.train.loop import Data, Options, train
-from lingraft.train.objectives import Vocabulary
 from lingraft.train.settings import PhaseSettings
 
 OUTPUT = "output."  # before the names of arrays in rows.safetensors that are of the output matrix
@@ -112,12 +111,12 @@ class Texts:
 
 def survey(request: Request, run: Run) -> Texts:
     """The texts: found, read once, counted, fingerprinted."""
-    settings, given, wanted = request.recipe.text, request.given, used(request.recipe.rows)
+    settings, given, asked = request.recipe.text, request.given, wanted(request.recipe)
     corpus = resolve(request.text, request.to, settings=settings, spool=run.path / "stdin.txt")
     source_text = parallel = None
-    if given.source_text and "source_text" in wanted:
+    if given.source_text and "source_text" in asked:
         source_text = resolve(given.source_text, language_of(given.source_text, "en"), settings=settings, spool=None)
-    if given.parallel and "parallel" in wanted:
+    if given.parallel and "parallel" in asked:
         from_code = source_text.language if source_text else "en"
         parallel = resolve_parallel(given.parallel, from_code, request.to, normalisation=settings.normalisation, errors=settings.errors)
     texts: dict[str, Any] = {corpus.language: corpus} | ({"source": source_text} if source_text else {})
@@ -130,19 +129,20 @@ def survey(request: Request, run: Run) -> Texts:
     return Texts(corpus, source_text, parallel)
 
 
-def tokenizer(request: Request, run: Run, source: Source, corpus: Corpus) -> PreTrainedTokenizerBase:
-    """The target's tokenizer: trained on the training part of the text, read, or the source's own."""
+def tokenizer(request: Request, run: Run, source: Source, texts: Texts) -> PreTrainedTokenizerBase:
+    """The target's tokenizer: trained on the training part of the text (joint: of both texts), read, or the source's own."""
     settings, folder = request.recipe.tokenizer, run.path / "tokenizer" / request.to
+    corpora = [texts.target, texts.source] if settings.vocabulary == "joint" else [texts.target]
     with _first():
         if not run.begin("tokenizer", {"settings": settings_of(request.recipe)["tokenizer"]}):
-            lines = (line for document in corpus.split("train") for line in document.lines)
+            lines = (line for corpus in corpora if corpus for document in corpus.split("train") for line in document.lines)
             with atomic_folder(run.path / "tokenizer" / "source") as temporary:
                 source.tokenizer.save_pretrained(temporary)
             with atomic_folder(folder) as temporary:
-                made = tokenizers.prepare(lines, settings, source.tokenizer)
+                made = prepare(lines, settings, source.tokenizer)
                 tokenizers.check_family(made, source.model.config)
                 made.save_pretrained(temporary)
-            run.note(tokenizer=measure_tokenizer(made, corpus.split("held-out"), source.tokenizer))
+            run.note(tokenizer=measure_tokenizer(made, texts.target.split("held-out"), source.tokenizer))
             run.finish("tokenizer")
     return source.tokenizer if settings.vocabulary == "source" else tokenizers.read(str(folder))
 
@@ -152,29 +152,28 @@ def end_id(tokenizer: PreTrainedTokenizerBase) -> int | None:
     return vocabulary.roles(tokenizer).get("end")
 
 
-def tokens(request: Request, run: Run, corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> Shards:
-    """The training part of the text as ids."""
-    folder = run.path / "tokens" / request.to
+def tokens(request: Request, run: Run, source: Source, texts: Texts, made: PreTrainedTokenizerBase) -> Tongues:
+    """The training part of the target's text as ids, and of the source's where a phase trains on it."""
+    folder, disjoint = run.path / "tokens", request.recipe.tokenizer.vocabulary == "disjoint"
+    encoded = [(request.to, texts.target, made)]
+    if texts.source and request.recipe.trains_on_source:
+        encoded.append((texts.source.language, texts.source, source.tokenizer if disjoint else made))
     with _first():
-        if not run.begin("tokens", {}):
-            encode_to_shards(corpus.split("train"), tokenizer, folder, end_id=end_id(tokenizer))
+        if not run.begin("tokens", {"languages": [code for code, _, _ in encoded]}):
+            for code, corpus, reading in encoded:
+                encode_to_shards(corpus.split("train"), reading, folder / code, end_id=end_id(reading))
             run.finish("tokens")
-    return Shards.open(folder)
+    target, *others = (Shards.open(folder / code) for code, _, _ in encoded)
+    return tongues(source, made, target, next(iter(others), None), disjoint)
 
 
-def blocks(shards: Shards, tokenizer: PreTrainedTokenizerBase, length: int) -> Blocks:
-    """Training text in blocks. Raises TextError where it is too short for one."""
-    before, after = vocabulary.blocks(tokenizer)
-    return Blocks(shards.tokens, length, tuple(before), tuple(after)).check("training")
-
-
-def rows(
-    request: Request, run: Run, source: Source, made: PreTrainedTokenizerBase, shards: Shards, texts: Texts, options: Options
-) -> tuple[NewRows, NewRows | None]:
-    """New rows by the recipe's method, with their origins in rows.safetensors; and those of an untied output matrix, where they differ."""
+def rows(request: Request, run: Run, source: Source, spoken: Tongues, texts: Texts, options: Options) -> tuple[NewRows, NewRows | None]:
+    """New rows of the target's vocabulary by the recipe's method, with their origins in rows.safetensors; and those of an untied output
+    matrix, where they differ."""
+    made, shards = spoken.target.tokenizer, spoken.target.shards
     settings, given = request.recipe.rows, request.given
     for phase in request.recipe.phases.values():
-        blocks(shards, made, phase.length)
+        spoken.data(phase)
     inputs = {"settings": settings_of(request.recipe)["rows"], **fingerprints(given, used(settings), texts.parallel)}
     with _first():
         if not run.begin("rows", inputs):
@@ -200,7 +199,7 @@ def rows(
 def _course(request: Request, source: Source, made: PreTrainedTokenizerBase, shards: Shards, options: Options) -> Course:
     """The race's: the first phase, or with none the default one."""
     settings = next(iter(request.recipe.phases.values()), PhaseSettings())
-    data = Data(blocks(shards, made, settings.length), masking(source, made))
+    data = Data(Tongue(made, shards).blocks(settings.length), masking(source, made))
     total, rank = planned_steps(settings, data), request.recipe.rows.rank
     return Course(source.model, vocabulary.roles(made), data, settings, total, request.seed, rank, options.progress)
 
@@ -240,7 +239,7 @@ def check_phases(request: Request, model: Any) -> None:
                 f"Blocks of phase {name!r} have {settings.length} tokens, but {request.model} has positions for {longest} only. "
                 f"Use --set length={longest}."
             )
-        for parts in (settings.train, *(switch.train for switch in settings.switch)):
+        for parts in settings.all_parts():
             set_trainable(model, parts)
     model.requires_grad_(True)
 
@@ -258,19 +257,10 @@ def measure(request: Request, model: Any, found: HeldOut, how: Reader, which: st
     return language_model.as_lines(language_model.measure(model, found, how, request.recipe.evaluation.seed), facts)
 
 
-def masking(source: Source, made: PreTrainedTokenizerBase) -> Vocabulary:
-    """What masking needs to know of the target's vocabulary."""
-    spelled = vocabulary.spelling(made)
-    special = sorted({*vocabulary.special_ids(made), *vocabulary.unused(made, len(spelled))})
-    starts = np.array([text.startswith(vocabulary.WORD) for text in spelled])
-    mask = made.mask_token_id if source.kind == "mlm" else None
-    return Vocabulary(len(spelled), mask, np.array(special, dtype=np.int64), starts)
-
-
-def initial(request: Request, run: Run, source: Source, found: HeldOut, how: Reader) -> None:
+def initial(request: Request, run: Run, source: Source, spoken: Tongues, found: HeldOut, how: Reader) -> None:
     """The scores of the grafted model before any training: what the initialisation is worth."""
     if not run.begin("initial", {}) and is_main_process():
-        run.write_scores(measure(request, source.model, found, how, "initial"))
+        run.write_scores(measure(request, spoken.of_target(source.model), found, how, "initial"))
         run.note(parameters={part: _size(source.model, part) for part in ("all", "embeddings", "body", "head")})
         run.finish("initial")
 
@@ -280,12 +270,11 @@ def _size(model: Any, part: str) -> int:
 
 
 def phase(
-    request: Request, run: Run, source: Source, made: PreTrainedTokenizerBase, shards: Shards, found: HeldOut, how: Reader,
-    name: str, options: Options,
+    request: Request, run: Run, source: Source, spoken: Tongues, found: HeldOut, how: Reader, name: str, options: Options
 ) -> None:  # fmt: skip
     """Train one phase, or go on with it, or take its result."""
     settings, folder = request.recipe.phases[name], run.path / "phases" / name
-    data = Data(blocks(shards, made, settings.length), masking(source, made))
+    data = spoken.data(settings)
     if settings.start_from:
         checkpoint.restore_weights(source.model, _finished(run, settings.start_from))
     total = _total(request, run, source, data, name)
@@ -297,12 +286,12 @@ def phase(
         "threads": torch.get_num_threads(),
     }
     is_done = run.begin(f"phase.{name}", inputs)
-    sample = found.head(SAMPLE)
+    sample, seen = spoken.placed(found.head(SAMPLE), how)
     options = replace(
         options,
         record=run.record,
         resumed=lambda step: run.forget_metrics(name, step),
-        evaluate=lambda model: language_model.held_out_loss(model, sample, how),
+        evaluate=lambda model: language_model.held_out_loss(model, sample, seen),
     )
     began = time.monotonic()
     try:
@@ -341,21 +330,25 @@ def planned_steps(settings: PhaseSettings, data: Data) -> int:
     return settings.steps if settings.steps is not None else math.ceil(len(data.blocks) * settings.epochs / settings.batch)
 
 
-def evaluate(request: Request, run: Run, source: Source, found: HeldOut, how: Reader) -> None:
+def evaluate(request: Request, run: Run, source: Source, spoken: Tongues, found: HeldOut, how: Reader) -> None:
     """The scores of the finished model."""
     if not run.begin("evaluation", {"settings": settings_of(request.recipe)["evaluation"]}) and is_main_process():
         before = [line for line in run.lines(SCORES) if line["model"] == "initial"]
-        run.write_scores(before + measure(request, source.model, found, how, "final"))
+        run.write_scores(before + measure(request, spoken.of_target(source.model), found, how, "final"))
         run.finish("evaluation")
 
 
-def export(request: Request, run: Run, source: Source, made: PreTrainedTokenizerBase) -> None:
-    """A plain transformers folder with its card, and the report."""
+def export(request: Request, run: Run, source: Source, spoken: Tongues) -> None:
+    """A plain transformers folder with its card, and the report; with disjoint vocabularies one for the source's language too."""
     if not run.begin("model", {"settings": settings_of(request.recipe)["model"]}) and is_main_process():
+        multiply_out(source.model)
+        if spoken.source and spoken.target.ids is not None:
+            with atomic_folder(run.path / f"{MODEL}-{spoken.source.shards.folder.name}") as temporary:
+                spoken.of_source(source.model, source.tokenizer).save_pretrained(temporary)
+                source.tokenizer.save_pretrained(temporary)
         with atomic_folder(run.path / MODEL) as temporary:
-            multiply_out(source.model)
-            source.model.save_pretrained(temporary)
-            made.save_pretrained(temporary)
+            spoken.of_target(source.model).save_pretrained(temporary)
+            spoken.target.tokenizer.save_pretrained(temporary)
             write_text(temporary / "README.md", model_card(run.path))
         run.finish("model")
     if is_main_process():

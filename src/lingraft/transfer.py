@@ -9,7 +9,6 @@ from lingraft.model.surgery import graft
 from lingraft.recipe import load_recipe
 from lingraft.request import Request, check_aids, listed, opened
 from lingraft.run import Run
-from lingraft.tokenizer.vocabulary import roles
 from lingraft.train.loop import Options
 
 
@@ -47,16 +46,15 @@ def transfer(
         check_aids(request)
         source = stages.load(request, run)
         texts = stages.survey(request, run)
-        corpus = texts.target
-        tokenizer = stages.tokenizer(request, run, source, corpus)
-        shards = stages.tokens(request, run, corpus, tokenizer)
-        rows, output = stages.rows(request, run, source, tokenizer, shards, texts, options)
-        graft(source.model, rows, roles(tokenizer), output=output, seed=seed, rank=request.recipe.rows.rank)
+        tokenizer = stages.tokenizer(request, run, source, texts)
+        tongues = stages.tokens(request, run, source, texts, tokenizer)
+        rows, output = stages.rows(request, run, source, tongues, texts, options)
+        graft(source.model, tongues.rows(rows), tongues.roles(), output=tongues.output(output), seed=seed, rank=request.recipe.rows.rank)
         stages.check_phases(request, source.model)
-        held_out, reader = stages.held_out(request, run, corpus, tokenizer), stages.reader(request, tokenizer, source.kind)
-        stages.initial(request, run, source, held_out, reader)
+        held_out, reader = stages.held_out(request, run, texts.target, tokenizer), stages.reader(request, tokenizer, source.kind)
+        stages.initial(request, run, source, tongues, held_out, reader)
         for name in request.recipe.phases:
-            stages.phase(request, run, source, tokenizer, shards, held_out, reader, name, options)
-        stages.evaluate(request, run, source, held_out, reader)
-        stages.export(request, run, source, tokenizer)
+            stages.phase(request, run, source, tongues, held_out, reader, name, options)
+        stages.evaluate(request, run, source, tongues, held_out, reader)
+        stages.export(request, run, source, tongues)
     return run

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse
 
 from lingraft.embeddings import ORIGINS, ROWS, Group, NewRows, Vocabularies, layered
-from lingraft.embeddings.rows import from_mix
+from lingraft.embeddings.rows import from_mix, picked, stacked
 from lingraft.embeddings.settings import METHODS
 from lingraft.errors import RecipeError
 
@@ -185,3 +185,22 @@ def test_groups_with_fixed_moments():
 def test_a_matrix_of_another_size_is_refused():
     with pytest.raises(ValueError, match="40 old rows"):
         answer("copy").apply(MATRIX[:-1], np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("method", sorted(set(ROWS) - {"keep"}))
+def test_stacked_rows_are_the_old_ones_and_behind_them_the_answers(method: str):
+    rows = answer(method)
+    rows = NewRows(rows.mix, rows.group, rows.groups, np.array([1, 4, 9]), np.eye(3, DIM, dtype=np.float32))
+    ids = np.r_[3, 2, 35 + np.arange(NEW - 2)]  # the first two are specials that the old vocabulary has
+    both = stacked(rows, 35, ids)
+    assert both.num_new == 35 + NEW - 2
+    made = both.apply(MATRIX, np.random.default_rng(0))
+    assert np.array_equal(made[:35], MATRIX[:35])
+    assert np.array_equal(both.origin[35:], rows.origin[2:])
+    assert np.array_equal(made[ids[[4, 9]]], rows.direct[1:])
+    settled = np.flatnonzero(rows.origin != ORIGINS.index("drawn"))[2:]
+    assert np.array_equal(made[ids[settled]], rows.apply(MATRIX, np.random.default_rng(0))[settled])
+
+
+def test_picked_rows_are_copies():
+    assert np.array_equal(picked(np.array([7, 7, 0]), OLD).apply(MATRIX, np.random.default_rng(0)), MATRIX[[7, 7, 0]])

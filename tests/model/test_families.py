@@ -99,9 +99,9 @@ def test_roberta_positions_follow_the_padding_id(pico: Pico):
 
 def test_frozen_rows_stay_through_weight_decay(pico: Pico):
     model = load(pico, "bert").model
-    for part, moving in (("words", False), ("specials", True)):
+    for part, moving in (("words", False), ("specials", True), ("new", True)):
         partial = set_trainable(model, [part])
-        rows = FrozenRows(model, partial, [0, 1, 2])
+        rows = FrozenRows(model, partial, {"specials": np.arange(3), "new": np.arange(3)})
         weight = model.get_input_embeddings().weight
         before = weight.detach().clone()
         optimizer = torch.optim.AdamW([weight], lr=0.1, weight_decay=0.5)

@@ -7,74 +7,17 @@ import warnings
 from pathlib import Path
 
 import pytest
-import transformers as tf
-from tokenizers import pre_tokenizers
+from tokenizer_sources import FAMILIES, SOURCES, bert, gpt2
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from lingraft.errors import TokenizerError
 from lingraft.text import bundled
 from lingraft.tokenizer import train as tokenizers
 from lingraft.tokenizer import vocabulary
+from lingraft.tokenizer.prepare import prepare
 from lingraft.tokenizer.settings import TokenizerSettings
 
 ALGORITHMS = ("wordpiece", "unigram", "bpe")
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
-BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())
-FALLBACK = [f"<0x{byte:02X}>" for byte in range(256)]
-
-
-def numbered(*tokens: str) -> dict[str, int]:
-    return {token: number for number, token in enumerate(tokens)}
-
-
-def bert() -> PreTrainedTokenizerBase:
-    vocab = numbered("[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ",", *LETTERS, *(f"##{letter}" for letter in LETTERS))
-    return tf.BertTokenizer(vocab=vocab, do_lower_case=True, model_max_length=77)
-
-
-def roberta() -> PreTrainedTokenizerBase:
-    return tf.RobertaTokenizer(vocab=numbered("<s>", "<pad>", "</s>", "<unk>", "<mask>", *BYTES), merges=[])
-
-
-def xlm_roberta() -> PreTrainedTokenizerBase:
-    pieces = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0), *((letter, -3.0) for letter in LETTERS)]
-    return tf.XLMRobertaTokenizer(vocab=[*pieces, ("<mask>", 0.0)])
-
-
-def gpt2() -> PreTrainedTokenizerBase:
-    return tf.GPT2Tokenizer(vocab=numbered("<|endoftext|>", *BYTES), merges=[])
-
-
-def llama() -> PreTrainedTokenizerBase:
-    return tf.LlamaTokenizer(vocab=numbered("<unk>", "<s>", "</s>", *FALLBACK, "▁", *LETTERS), merges=[], add_bos_token=True)
-
-
-def qwen() -> PreTrainedTokenizerBase:
-    return tf.Qwen2Tokenizer(vocab=numbered("<|endoftext|>", *BYTES), merges=[])
-
-
-def gemma() -> PreTrainedTokenizerBase:
-    vocab = numbered("<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<unused0>", *FALLBACK, "▁", *LETTERS)
-    return tf.GemmaTokenizer(vocab=vocab, merges=[], add_bos_token=True)
-
-
-FAMILIES = {
-    "bert": (bert, tf.BertConfig),
-    "distilbert": (bert, tf.DistilBertConfig),
-    "electra": (bert, tf.ElectraConfig),
-    "modernbert": (roberta, tf.ModernBertConfig),
-    "roberta": (roberta, tf.RobertaConfig),
-    "xlm-roberta": (xlm_roberta, tf.XLMRobertaConfig),
-    "xlm": (xlm_roberta, tf.XLMConfig),
-    "gpt2": (gpt2, tf.GPT2Config),
-    "llama": (llama, tf.LlamaConfig),
-    "qwen2": (qwen, tf.Qwen2Config),
-    "qwen3": (qwen, tf.Qwen3Config),
-    "gemma": (gemma, tf.GemmaConfig),
-    "gemma2": (gemma, tf.Gemma2Config),
-    "gemma3": (gemma, tf.Gemma3TextConfig),
-}
-SOURCES = (bert, roberta, xlm_roberta, gpt2, llama, qwen, gemma)
 
 
 @pytest.fixture(scope="module")
@@ -227,11 +170,11 @@ def test_an_unknown_token_is_not_invented(lines):
 
 def test_prepare_and_read(trained, tmp_path):
     source = bert()
-    assert tokenizers.prepare([], TokenizerSettings(vocabulary="source"), source) is source
+    assert prepare([], TokenizerSettings(vocabulary="source"), source) is source
     made = trained["bert", "wordpiece"]
     tokenizers.save(made, tmp_path)
     for place in (tmp_path, tmp_path / "tokenizer.json"):
-        read = tokenizers.prepare([], TokenizerSettings(read=str(place)), source)
+        read = prepare([], TokenizerSettings(read=str(place)), source)
         assert read("ein Haus")["input_ids"] == made("ein Haus")["input_ids"]
         assert vocabulary.roles(read) == vocabulary.roles(made)
     (tmp_path / "text.json").write_text("{}")

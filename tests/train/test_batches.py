@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lingraft.errors import TextError
-from lingraft.train.batches import Blocks, shuffled
+from lingraft.train.batches import Blocks, Mixture, shuffled
 
 TOKENS = np.arange(100, 203, dtype=np.uint16)  # 103 tokens
 BLOCKS = Blocks(TOKENS, length=10, prefix=(1,), suffix=(2, 3))
@@ -66,3 +66,16 @@ def test_text_too_short_for_a_block_is_an_error(length: int, num_tokens: int):
 
 def test_text_for_exactly_one_block_is_enough():
     assert len(Blocks(TOKENS[:50], 53, (1,), (2, 3)).check("training")) == 1
+
+
+def test_a_mixture_has_the_blocks_of_its_texts_each_once_in_an_epoch():
+    table = np.arange(1000, 1400)
+    other = Blocks(np.arange(0, 70, dtype=np.uint16), length=10, prefix=(1,), suffix=(2, 3), table=table)
+    mixture = Mixture((BLOCKS, other))
+    assert len(mixture) == 14 + 10
+    read = mixture.read(np.arange(24)[::-1])[::-1]
+    assert np.array_equal(read, np.concatenate([BLOCKS.read(np.arange(14)), other.read(np.arange(10))]))
+    assert np.array_equal(read[14:, 1:-2].ravel(), np.arange(1000, 1070)), "looked up in the table"
+    seen = np.concatenate([mixture.batch(step, 6, seed=0)[:, 1] for step in range(4)])
+    assert sorted(seen) == sorted(read[:, 1])
+    assert 0 < (seen[:12] >= 1000).sum() < 10, "mixed"

@@ -20,22 +20,23 @@ def train(
     size: Annotated[int, typer.Option(min=16, help="Tokens, specials included.")] = 32000,
     algorithm: Annotated[Literal["same", "wordpiece", "unigram", "bpe"], typer.Option(help="same: as the source's.")] = "same",
     lowercase: Annotated[bool, typer.Option("--lowercase", help="Fold case.")] = False,
+    extend: Annotated[bool, typer.Option("--extend", help="Train the source's further: so many tokens behind its own.")] = False,
 ) -> None:
     """Train a tokenizer on text."""
     from lingraft.errors import RunError
     from lingraft.files import atomic_folder
     from lingraft.model.load import load_tokenizer
     from lingraft.text.corpus import TextSettings, resolve
+    from lingraft.tokenizer.prepare import prepare
     from lingraft.tokenizer.settings import TokenizerSettings
-    from lingraft.tokenizer.train import train as train_tokenizer
 
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise RunError(f"--out {out} is there already. Give a folder that does not exist.")
     corpus = resolve(text, to, settings=TextSettings(), spool=None)
-    settings = TokenizerSettings(algorithm=algorithm, size=size, lowercase=lowercase)
+    settings = TokenizerSettings(vocabulary="extend" if extend else "replace", algorithm=algorithm, size=size, lowercase=lowercase)
     lines = (line for document in corpus.documents() for line in document.lines)
     with atomic_folder(out) as temporary:
-        tokenizer = train_tokenizer(lines, settings, load_tokenizer(source))
+        tokenizer = prepare(lines, settings, load_tokenizer(source))
         tokenizer.save_pretrained(temporary)
     print(f"{out}: {len(tokenizer)} tokens")
 

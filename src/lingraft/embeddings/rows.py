@@ -171,6 +171,33 @@ def layered(answers: Sequence[NewRows]) -> NewRows:
     return result
 
 
+def unchanged(vocabularies: Vocabularies, count: int) -> NewRows:
+    """The first `count` rows as they are, the rest drawn: for `layered`, where a vocabulary keeps the old ids."""
+    ids = np.arange(count)
+    group = np.where(np.arange(vocabularies.num_new) < count, -1, 0).astype(np.int32)
+    return NewRows(copies(vocabularies, ids, ids), group, (Group(),))
+
+
+def stacked(rows: NewRows, num_kept: int, ids: Ints) -> NewRows:
+    """The first `num_kept` old rows as they are, and behind them the rows whose number in `ids` is not one of theirs, in its order.
+
+    ids: (num_new,) where each of `rows` stands in the result; from `num_kept` on they rise by one.
+    """
+    behind, num_old = np.flatnonzero(ids >= num_kept), rows.mix.shape[1]
+    mix = scipy.sparse.vstack([scipy.sparse.eye_array(num_kept, num_old, dtype=np.float32), rows.mix[behind]], format="csr")
+    group = np.concatenate([np.full(num_kept, -1, dtype=np.int32), rows.group[behind]])
+    if rows.direct is None:
+        return NewRows(mix, group, rows.groups, restored=rows.restored)
+    own = ids[rows.direct_ids] >= num_kept
+    return NewRows(mix, group, rows.groups, ids[rows.direct_ids[own]], rows.direct[own], rows.restored)
+
+
+def picked(ids: Ints, num_old: int) -> NewRows:
+    """Row i is a copy of old row ids[i]."""
+    mix = scipy.sparse.csr_array((np.ones(len(ids), dtype=np.float32), (np.arange(len(ids)), ids)), shape=(len(ids), num_old))
+    return NewRows(mix, np.full(len(ids), -1, dtype=np.int32), ())
+
+
 def _rows(direct: Floats | None) -> Sequence[Floats]:
     return [] if direct is None else list(direct)
 

@@ -2,6 +2,7 @@
 
 all          everything
 embeddings   the embedding block (words, positions, segments, their norm), an untied output matrix, the output bias
+new          the rows of tokens that the source does not have (tied or untied output too) and their entries in the output bias
 words        the word rows without the special tokens (tied or untied output too) and the output bias; of factorised rows the coordinates
 specials     the rows of the special tokens
 positions    the position table
@@ -14,7 +15,7 @@ import re
 
 from lingraft.errors import RecipeError, suggest
 
-PARTS = ("all", "body", "embeddings", "head", "positions", "specials", "words")
+PARTS = ("all", "body", "embeddings", "head", "new", "positions", "specials", "words")
 LAYERS = re.compile(r"layers\.(?:(\d+)(?:-(\d+))?|(lower-half|upper-half))")
 
 

@@ -1,9 +1,11 @@
 """The parameters behind the names of parts, found through transformers' own accessors."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -95,6 +97,7 @@ def parameters_of(model: Any, part: str) -> dict[str, nn.Parameter]:
         "all": lambda n, p: True,
         "embeddings": lambda n, p: id(p) in block or n in factors or n in biases,
         "words": lambda n, p: n in words or n in biases,
+        "new": lambda n, p: n in words or n in biases,
         "specials": lambda n, p: n in words,
         "positions": lambda n, p: any(p is table.weight for table in _position_tables(model)),
         "body": lambda n, p: id(p) in in_base and id(p) not in block and n not in factors,
@@ -103,8 +106,8 @@ def parameters_of(model: Any, part: str) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in named.items() if choose(name, parameter)}
 
 
-def set_trainable(model: Any, parts: Iterable[str]) -> dict[str, str]:
-    """Let only `parts` train. Returns, for word matrices of which only some rows train, name -> "words" or "specials".
+def set_trainable(model: Any, parts: Iterable[str]) -> dict[str, list[str]]:
+    """Let only `parts` train. Returns, for matrices and biases of which only some rows train, name -> their "words", "specials", "new".
 
     Raises RecipeError where a part is empty in this model.
     """
@@ -118,24 +121,31 @@ def set_trainable(model: Any, parts: Iterable[str]) -> dict[str, str]:
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in chosen)
     whole = {"all", "embeddings"} & set(parts) or {"words", "specials"} <= set(parts)
-    only = next((part for part in ("words", "specials") if part in parts), None)
-    return {} if whole or only is None else dict.fromkeys(word_matrices(model), only)
+    some: list[str] = [] if whole else [part for part in ("words", "specials", "new") if part in parts]
+    matrices = dict.fromkeys(word_matrices(model), some) if some else {}
+    only_new = "new" in some and not {"words", "head"} & set(parts)
+    return matrices | ({name: ["new"] for name in output_biases(model)} if only_new else {})
 
 
 class FrozenRows:
-    """Keeps rows of word matrices as they are, through optimiser steps and weight decay.
+    """Keeps rows of word matrices, and entries of output biases, as they are, through optimiser steps and weight decay.
 
-    rows: (vocab,) boolean, True where the row stays.
+    partial: what `set_trainable` returned. ids: "specials" and "new" -> the ids of these rows.
     """
 
-    def __init__(self, model: Any, partial: dict[str, str], specials: list[int]) -> None:
-        self.kept: list[tuple[nn.Parameter, torch.Tensor, torch.Tensor]] = []
-        for name, which in partial.items():
+    def __init__(self, model: Any, partial: Mapping[str, list[str]], ids: Mapping[str, npt.NDArray[np.int64]]) -> None:
+        self.kept: list[tuple[nn.Parameter, torch.Tensor | slice, torch.Tensor]] = []
+        for name, parts in partial.items():
             parameter = dict(model.named_parameters())[name]
-            rows = torch.zeros(parameter.shape[0], dtype=torch.bool, device=parameter.device)
-            rows[specials] = True
-            ids = torch.nonzero(rows if which == "words" else ~rows).squeeze(1)
-            self.kept.append((parameter, ids, parameter.detach()[ids].clone()))
+            rows = np.arange(parameter.shape[0])
+            trained = [np.setdiff1d(rows, ids["specials"]) if part == "words" else ids[part] for part in parts]
+            stay = _indices(np.setdiff1d(rows, np.concatenate(trained)), parameter.device)
+            self.kept.append((parameter, stay, parameter.detach()[stay].clone()))
+
+    @property
+    def size(self) -> int:
+        """Numbers that are kept."""
+        return sum(values.numel() for _, _, values in self.kept)
 
     @torch.no_grad()
     def mask_gradients(self) -> None:
@@ -149,3 +159,10 @@ class FrozenRows:
         """Undo what weight decay or momentum did to rows that stay."""
         for parameter, ids, values in self.kept:
             parameter[ids] = values
+
+
+def _indices(ids: npt.NDArray[np.int64], device: torch.device) -> torch.Tensor | slice:
+    """Sorted ids to index a matrix with: where they follow one another a slice, which is several times faster."""
+    if len(ids) and ids[-1] - ids[0] == len(ids) - 1:
+        return slice(int(ids[0]), int(ids[-1]) + 1)
+    return torch.from_numpy(ids).to(device)

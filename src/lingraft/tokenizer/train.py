@@ -1,22 +1,19 @@
 """A tokenizer for the target language that keeps the meaning the source model gives to its specials."""
 
-import itertools
 import json
-import re
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from lingraft.errors import LingraftWarning, TokenizerError
 from lingraft.tokenizer import vocabulary
 from lingraft.tokenizer.settings import TokenizerSettings
+from lingraft.tokenizer.training_text import TrainingText, some
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig  # imports torch
@@ -24,13 +21,6 @@ if TYPE_CHECKING:
 Algorithm = Literal["wordpiece", "unigram", "bpe"]
 NAMES = [name for names in vocabulary.ROLES.values() for name in names]
 LONGEST_WORD = 1000  # characters of a word that WordPiece still cuts; the library's 100 makes whole phrases of Thai unknown
-
-
-def prepare(lines: Iterable[str], settings: TokenizerSettings, source: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """The tokenizer that the settings ask for: the source's own, one that is read, or one trained on `lines`."""
-    if settings.vocabulary == "source":
-        return source
-    return read(settings.read) if settings.read else train(lines, settings, source)
 
 
 def train(lines: Iterable[str], settings: TokenizerSettings, source: PreTrainedTokenizerBase) -> PreTrainedTokenizerFast:
@@ -46,11 +36,16 @@ def train(lines: Iterable[str], settings: TokenizerSettings, source: PreTrainedT
     """
     algorithm = algorithm_of(source) if settings.algorithm == "same" else settings.algorithm
     specials = _specials(source)
-    tokenizer = _TRAINERS[algorithm](_some(lines), settings, source, list(specials.values()))
+    tokenizer = _TRAINERS[algorithm](some(lines), settings, source, list(specials.values()))
     tokenizer.add_special_tokens(list(specials.values()))
     tokenizer.post_processor = _template(tokenizer, source)
     if (size := tokenizer.get_vocab_size()) < settings.size:
         warnings.warn(f"The text yields {size:,} tokens, fewer than the {settings.size:,} asked for.", LingraftWarning, stacklevel=2)
+    return as_transformers(tokenizer, source, {name: specials[str(held)] for name in NAMES if (held := getattr(source, name)) is not None})
+
+
+def as_transformers(tokenizer: Tokenizer, source: PreTrainedTokenizerBase, named: dict[str, Any]) -> PreTrainedTokenizerFast:
+    """A transformers tokenizer with the source's longest input, sides and names of inputs, and the specials `named` (cls_token: …)."""
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         model_max_length=source.model_max_length,
@@ -58,7 +53,7 @@ def train(lines: Iterable[str], settings: TokenizerSettings, source: PreTrainedT
         truncation_side=source.truncation_side,
         model_input_names=source.model_input_names,
         clean_up_tokenization_spaces=False,
-        **{name: specials[str(held)] for name in NAMES if (held := getattr(source, name)) is not None},
+        **named,
     )
 
 
@@ -102,21 +97,13 @@ def _template(tokenizer: Tokenizer, source: PreTrainedTokenizerBase) -> Any:
     return processors.Sequence([processors.ByteLevel(), template]) if isinstance(tokenizer.model, models.BPE) else template
 
 
-def _some(lines: Iterable[str]) -> Iterator[str]:
-    count = 0
-    for count, line in enumerate(lines, 1):  # noqa: B007
-        yield line
-    if not count:
-        raise TokenizerError("There is no text to train a tokenizer on. Give text with --text.")
-
-
 def _wordpiece(lines: Iterator[str], settings: TokenizerSettings, source: PreTrainedTokenizerBase, specials: list[AddedToken]) -> Tokenizer:
     unknown, lowercase = _unknown(source, "WordPiece"), bool(settings.lowercase)
     tokenizer = Tokenizer(models.WordPiece(unk_token=unknown))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    with _Text(lines, settings.size) as text:
+    with TrainingText(lines, settings.size) as text:
         # The trainer numbers the "##x" it meets in the random order of its hash table, and ties between merges follow the numbers: so
         # they are numbered for it, as if they were specials, which they cease to be when the vocabulary moves to a fresh tokenizer.
         alphabet = text.alphabet(tokenizer.normalizer)
@@ -143,7 +130,7 @@ def _unigram(lines: Iterator[str], settings: TokenizerSettings, source: PreTrain
     # As SentencePiece: runs of white space are one space, and every line begins with a word.
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
     tokenizer.decoder = decoders.Metaspace()
-    with _Text(lines, settings.size) as text:
+    with TrainingText(lines, settings.size) as text:
         _check_room(len(specials) + len(text.alphabet(tokenizer.normalizer)) + 1, settings)
         size = settings.size - len(specials) + 1  # of the specials, the trainer knows the unknown one
         trainer = trainers.UnigramTrainer(vocab_size=size, unk_token=unknown, special_tokens=[unknown], show_progress=False)
@@ -206,39 +193,6 @@ def _check_room(needed: int, settings: TokenizerSettings) -> None:
 
 def _copy(tokenizer: Tokenizer) -> Tokenizer:
     return Tokenizer.from_str(tokenizer.to_str())
-
-
-class _Text:
-    """Lines kept in a temporary file while their characters are counted; iterated, they come without the characters too rare to keep."""
-
-    def __init__(self, lines: Iterable[str], size: int) -> None:
-        counts = np.zeros(sys.maxunicode + 1, dtype=np.int64)
-        self.file = tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n")  # noqa: SIM115
-        lines = iter(lines)
-        while block := list(itertools.islice(lines, 10_000)):
-            text = "".join(" ".join(line.splitlines()) + "\n" for line in block)
-            counts += np.bincount(np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32), minlength=len(counts))
-            self.file.write(text)
-        order = np.lexsort((np.arange(len(counts)), -counts))
-        ranked = [chr(code) for code in order[: np.count_nonzero(counts)]]
-        visible = [letter for letter in ranked if not letter.isspace()]
-        num_kept = min(max(256, size // 4), sum(counts[ord(letter)] > 1 for letter in visible))
-        self.kept, self.rare = visible[:num_kept], visible[num_kept:]
-
-    def alphabet(self, normalizer: Any) -> list[str]:
-        """The characters kept, as the tokenizer will see them, sorted."""
-        return sorted(set("".join(normalizer.normalize_str(letter) for letter in self.kept)) - {" "})
-
-    def __iter__(self) -> Iterator[str]:
-        rare = re.compile(f"[{re.escape(''.join(self.rare))}]" if self.rare else "(?!)")
-        self.file.seek(0)
-        return (rare.sub(" ", line.removesuffix("\n")) for line in self.file)
-
-    def __enter__(self) -> "_Text":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
 
 
 def read(path: str | Path) -> PreTrainedTokenizerBase:

@@ -178,6 +178,34 @@ def _symbols(text: str) -> str:
     return "" if any(unicodedata.category(letter)[0] in "LMN" for letter in bare) else bare
 
 
+def num_kept(source: PreTrainedTokenizerBase, target: PreTrainedTokenizerBase) -> int:
+    """How many ids the target keeps as they are, where it is the source's tokenizer with more tokens behind; else 0."""
+    old, new = tokens(source), tokens(target)
+    return len(old) if len(new) > len(old) and new[: len(old)] == old else 0
+
+
+def new_ids(source: PreTrainedTokenizerBase, target: PreTrainedTokenizerBase) -> np.ndarray:
+    """The target's ids of text for which the source has no token, (n,) int64."""
+    if kept := num_kept(source, target):
+        return np.arange(kept, len(tokens(target)))
+    missing = np.flatnonzero(overlap(source, target) < 0)
+    return np.setdiff1d(missing, list(special_ids(target)))
+
+
+def stacked_ids(source: PreTrainedTokenizerBase, target: PreTrainedTokenizerBase) -> np.ndarray:
+    """Where the target's tokens stand in a vocabulary of the source's with the target's behind it, (num_target,) int64.
+
+    Specials with the same role, or the same string, are one: the source's.
+    """
+    known, own, old_roles = source.get_vocab(), tokens(target), roles(source)
+    shared = {number: known[own[number]] for number in special_ids(target) if own[number] in known}
+    shared |= {number: old_roles[role] for role, number in roles(target).items() if role in old_roles}
+    ids = np.array([shared.get(number, -1) for number in range(len(own))], dtype=np.int64)
+    free = ids < 0
+    ids[free] = len(tokens(source)) + np.arange(np.count_nonzero(free))
+    return ids
+
+
 def frame(tokenizer: PreTrainedTokenizerBase, num_texts: int = 1) -> list[tuple[int | None, int, int]]:
     """What the tokenizer puts around one text or two: (text number or None for a special, id, segment) of each token of a sample."""
     texts = ["a", "a"][:num_texts]

@@ -38,13 +38,14 @@ def shuffled(indices: Ids, size: int, key: int) -> Ids:
 class Blocks:
     """Token ids cut into blocks of `length`, without padding; every block starts with `prefix` and ends with `suffix`.
 
-    tokens: (num_tokens,) ids, memory-mapped.
+    tokens: (num_tokens,) ids, memory-mapped. table: what each of them is in the model's vocabulary; None: the same.
     """
 
     tokens: npt.NDArray[np.integer]
     length: int
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
+    table: Ids | None = None
 
     @property
     def inner(self) -> int:
@@ -65,16 +66,47 @@ class Blocks:
     def read(self, indices: Ids) -> Ids:
         """(len(indices), length) ids."""
         text = np.asarray(self.tokens)[indices[:, None] * self.inner + np.arange(self.inner)].astype(np.int64)
+        if self.table is not None:
+            text = self.table[text]
         rows = len(indices)
         prefix, suffix = (np.tile(np.array(part, dtype=np.int64), (rows, 1)) for part in (self.prefix, self.suffix))
         return np.concatenate([prefix, text, suffix], axis=1)
 
     def batch(self, step: int, size: int, seed: int) -> Ids:
         """(size, length) ids of the step's global batch: epoch after epoch, each in an order of its own."""
-        position = np.arange(step * size, (step + 1) * size, dtype=np.int64)
-        epochs, places = np.divmod(position, len(self))
-        order = np.empty_like(places)
-        for epoch in np.unique(epochs):
-            here = epochs == epoch
-            order[here] = shuffled(places[here], len(self), seed * 1_000_003 + int(epoch))
-        return self.read(order)
+        return self.read(drawn(step, size, seed, len(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Blocks of several texts as if of one: each text comes in proportion to its size."""
+
+    parts: tuple[Blocks, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def read(self, indices: Ids) -> Ids:
+        """(len(indices), length) ids."""
+        ends = np.cumsum([len(part) for part in self.parts])
+        owner = np.searchsorted(ends, indices, side="right")
+        found = np.empty((len(indices), self.parts[0].length), dtype=np.int64)
+        for number, part in enumerate(self.parts):
+            here = owner == number
+            found[here] = part.read(indices[here] - (ends[number] - len(part)))
+        return found
+
+    def batch(self, step: int, size: int, seed: int) -> Ids:
+        """(size, length) ids of the step's global batch, as of `Blocks`."""
+        return self.read(drawn(step, size, seed, len(self)))
+
+
+def drawn(step: int, size: int, seed: int, total: int) -> Ids:
+    """(size,) which of `total` blocks a step sees: epoch after epoch, each in an order of its own."""
+    position = np.arange(step * size, (step + 1) * size, dtype=np.int64)
+    epochs, places = np.divmod(position, total)
+    order = np.empty_like(places)
+    for epoch in np.unique(epochs):
+        here = epochs == epoch
+        order[here] = shuffled(places[here], total, seed * 1_000_003 + int(epoch))
+    return order

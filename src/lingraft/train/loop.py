@@ -24,7 +24,7 @@ from lingraft.model.parts import FrozenRows, set_trainable
 from lingraft.train import checkpoint
 from lingraft.train.allocator import keep_memory
 from lingraft.train.alone import Alone
-from lingraft.train.batches import Blocks
+from lingraft.train.batches import Blocks, Mixture
 from lingraft.train.fast import fast_dropout
 from lingraft.train.objectives import OBJECTIVES, Example, Vocabulary
 from lingraft.train.optimise import build_optimizer, learning_rate
@@ -36,7 +36,7 @@ from lingraft.train.tracking import check_tracker, numbers, tracked
 class Data:
     """What a phase trains on."""
 
-    blocks: Blocks
+    blocks: Blocks | Mixture
     vocabulary: Vocabulary
 
 
@@ -250,7 +250,7 @@ def _enter_segment(phase: Phase, step: int) -> None:
     found = segments(phase.settings, phase.total)
     parts = found[max(first for first in found if first <= step)]
     partial = set_trainable(phase.model, parts)
-    phase.frozen = FrozenRows(phase.model, partial, phase.data.vocabulary.specials.tolist()) if partial else None
+    phase.frozen = FrozenRows(phase.model, partial, phase.data.vocabulary.rows) if partial else None
     phase.wrapped = phase.accelerator.prepare(phase.predictor)
 
 

@@ -1,7 +1,7 @@
 """Objectives: from the ids of a batch to what the model sees, where it predicts, and what."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +13,20 @@ from lingraft.train.batches import Ids
 class Vocabulary:
     """What masking needs to know of a vocabulary.
 
-    specials: ids that are never masked. starts: (size,) True where a token begins a word. choices: ids a random replacement is taken from.
+    specials: ids that are never masked. starts: (size,) True where a token begins a word. new: ids that the source has no token for.
+    choices: ids a random replacement is taken from.
     """
 
     size: int
     mask: int | None
     specials: Ids
     starts: npt.NDArray[np.bool_]
+    new: Ids = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    @property
+    def rows(self) -> dict[str, Ids]:
+        """Part -> ids of its rows, for the parts that are some rows only."""
+        return {"specials": self.specials, "new": self.new}
 
     @property
     def choices(self) -> Ids:

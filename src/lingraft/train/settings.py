@@ -44,6 +44,9 @@ class PhaseSettings(OptimiserSettings):
     start_from: str | None = Field(None, description="the phase to start from; by default the one before")
     train: list[str] = Field(["all"], min_length=1, description="parts that train (see lingraft.model.parts)")
     switch: list[Switch] = Field([], description="staged unfreezing: other parts from a share of the steps on")
+    languages: list[Literal["target", "source"]] = Field(
+        ["target"], min_length=1, description="whose text it trains on; of both, blocks come in proportion to the sizes of the texts"
+    )
     objective: Literal["auto", "mlm", "clm"] = Field("auto", description="auto: what the source is")
     steps: int | None = Field(None, ge=0, description="optimiser steps; takes precedence over epochs")
     epochs: float = Field(1.0, gt=0, description="passes over the training text")
@@ -58,3 +61,7 @@ class PhaseSettings(OptimiserSettings):
     compile: bool = Field(False, description="torch.compile the body")
 
     _known = field_validator("train")(check_parts)
+
+    def all_parts(self) -> list[list[str]]:
+        """What trains, from the beginning and after each switch."""
+        return [self.train, *(switch.train for switch in self.switch)]
