@@ -225,6 +225,8 @@ def _cut(text: str) -> list[str]:
 
 def focus_given(folder: Path, task: dict[str, Any]) -> Callable[[], Any]:
     """Ours; `published`: the overlap that the package finds."""
+    import lingraft.aids  # noqa: F401  # imported before the clock starts, as the packages are
+
     source, target, old = _loaded(folder)
     own = np.load(folder / "own.npy")
 
@@ -236,12 +238,6 @@ def focus_given(folder: Path, task: dict[str, Any]) -> Callable[[], Any]:
         return _made(aids, old, task)
 
     return make
-
-
-def focus_trained(folder: Path, task: dict[str, Any]) -> Callable[[], Any]:
-    """Ours from text."""
-    source, target, old = _loaded(folder)
-    return lambda: _made(_aids("focus", source, target, len(old), folder, task["to"]), old, task)
 
 
 def wechsel_ours(folder: Path, task: dict[str, Any]) -> Callable[[], Any]:
@@ -256,7 +252,7 @@ def wechsel_ours(folder: Path, task: dict[str, Any]) -> Callable[[], Any]:
     def make() -> np.ndarray:
         pairs = [tuple(line.split("\t")) for line in _lines(folder / "lexicon.tsv")]
         if task["published"]:
-            spaces = english.matrix @ raw_procrustes(english, other, pairs), other.matrix
+            spaces = (english.matrix @ raw_procrustes(english, other, pairs)).astype(np.float32), other.matrix
         else:
             mapping = map_spaces(english, other, start=pairs, method="procrustes")  # type: ignore[arg-type]
             spaces = mapping.source(english.matrix), mapping.target(other.matrix)
@@ -268,10 +264,26 @@ def wechsel_ours(folder: Path, task: dict[str, Any]) -> Callable[[], Any]:
     return make
 
 
-def wechsel_trained_ours(folder: Path, task: dict[str, Any]) -> Callable[[], Any]:
-    """Ours from both texts and the lexicon, as a transfer does it."""
+def trained_ours(method: str, folder: Path, task: dict[str, Any]) -> Callable[[], Any]:
+    """Ours from the text (WECHSEL: both texts and the lexicon), as a transfer does it."""
+    from lingraft.aids import Aids, Given
+    from lingraft.embeddings.settings import RowSettings
+    from lingraft.text.corpus import TextSettings, resolve
+    from lingraft.text.shards import Shards, encode_to_shards
+
     source, target, old = _loaded(folder)
-    return lambda: _made(_aids("wechsel", source, target, len(old), folder, task["to"]), old, task)
+    text, english = (resolve([str(folder / f"{code}.txt")], code, settings=TextSettings()) for code in (task["to"], "en"))
+    given = Given(source_text=[str(folder / "en.txt")], lexicon=[str(folder / "lexicon.tsv")])
+
+    def make() -> np.ndarray:
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+            shards = Path(temporary) / "shards"
+            encode_to_shards(text.documents(), target, shards, end_id=None)
+            settings = RowSettings(method=method)
+            aids = Aids(settings, source, target, len(old), Shards.open(shards), text, english, None, given, 0)
+            return _made(aids, old, task)
+
+    return make
 
 
 def _made(aids: Any, old: np.ndarray, task: dict[str, Any]) -> np.ndarray:
@@ -281,22 +293,12 @@ def _made(aids: Any, old: np.ndarray, task: dict[str, Any]) -> np.ndarray:
     return np.asarray(rows.apply(old, np.random.default_rng(0)))
 
 
-def _aids(method: str, source: Any, target: Any, num_old: int, folder: Path | None = None, to: str = "") -> Any:
-    """What a transfer makes rows from; `folder`: with the texts and the lexicon, else with vocabularies only."""
+def _aids(method: str, source: Any, target: Any, num_old: int) -> Any:
+    """What a transfer makes rows from, without texts: only what comes from the vocabularies."""
     from lingraft.aids import Aids, Given
     from lingraft.embeddings.settings import RowSettings
-    from lingraft.text.corpus import TextSettings, resolve
-    from lingraft.text.shards import Shards, encode_to_shards
 
-    settings = RowSettings(method=method)
-    if folder is None:
-        return Aids(settings, source, target, num_old, *([None] * 4), Given(), 0)  # type: ignore[arg-type]
-    text, english = (resolve([str(folder / f"{code}.txt")], code, settings=TextSettings()) for code in (to, "en"))
-    shards = folder / "shards"
-    shutil.rmtree(shards, ignore_errors=True)
-    encode_to_shards(text.documents(), target, shards, end_id=None)
-    given = Given(source_text=[str(folder / "en.txt")], lexicon=[str(folder / "lexicon.tsv")])
-    return Aids(settings, source, target, num_old, Shards.open(shards), text, english, None, given, 0)
+    return Aids(RowSettings(method=method), source, target, num_old, *([None] * 4), Given(), 0)  # type: ignore[arg-type]
 
 
 def same_strings(source: Any, target: Any) -> np.ndarray:
@@ -311,22 +313,14 @@ def same_strings(source: Any, target: Any) -> np.ndarray:
 
 def raw_procrustes(source: Any, target: Any, pairs: Any) -> np.ndarray:
     """(d, d) orthogonal map of vectors as they are (Minixhofer et al. 2022), each pair counted once for every case that has vectors."""
-    import torch
+    from scipy.linalg import orthogonal_procrustes
 
-    from lingraft.vectors.mapping import procrustes
+    def known(word: str, index: dict[str, int]) -> list[int]:
+        return [index[cased] for cased in (word, word.lower(), word.title()) if cased in index]
 
-    def cases(word: str) -> tuple[str, ...]:
-        return word, word.lower(), word.title()
-
-    found = [
-        (source.index[s], target.index[t])
-        for one, other in pairs
-        for s in cases(one)
-        for t in cases(other)
-        if s in source.index and t in target.index
-    ]
+    found = [(s, t) for one, other in pairs for s in known(one, source.index) for t in known(other, target.index)]
     rows = np.array(found).T
-    return procrustes(torch.from_numpy(source.matrix[rows[0]]), torch.from_numpy(target.matrix[rows[1]])).numpy()
+    return np.asarray(orthogonal_procrustes(source.matrix[rows[0]].astype(float), target.matrix[rows[1]].astype(float))[0])
 
 
 SIDES: dict[str, dict[tuple[str, str], Callable[[Path, dict[str, Any]], Callable[[], Any]]]] = {
@@ -338,9 +332,9 @@ SIDES: dict[str, dict[tuple[str, str], Callable[[Path, dict[str, Any]], Callable
     },
     "ours": {
         ("deepfocus", "given"): focus_given,
-        ("deepfocus", "trained"): focus_trained,
+        ("deepfocus", "trained"): partial(trained_ours, "focus"),
         ("wechsel", "given"): wechsel_ours,
-        ("wechsel", "trained"): wechsel_trained_ours,
+        ("wechsel", "trained"): partial(trained_ours, "wechsel"),
     },
 }
 
