@@ -299,9 +299,14 @@ def batched(items: Iterable[Item]) -> Iterator[list[Item]]:
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
     """Ids of each text, without specials and unknowns."""
-    unknown = tokenizer.unk_token_id
-    encoded = tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
-    return [[i for i in ids if i != unknown] for ids in encoded]
+    unknown, fast = tokenizer.unk_token_id, getattr(tokenizer, "_tokenizer", None)
+    if fast is None:
+        encoded = tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
+    else:  # straight from the backend: transformers takes twice as long to make its own objects of the same ids
+        fast.no_truncation()
+        fast.no_padding()
+        encoded = [encoding.ids for encoding in fast.encode_batch_fast(list(texts), add_special_tokens=False)]
+    return [[i for i in ids if i != unknown] if unknown in ids else ids for ids in encoded]
 
 
 def _before_words(tokenizer: PreTrainedTokenizerBase) -> str:
