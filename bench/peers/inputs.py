@@ -14,7 +14,8 @@ import numpy as np
 class Case:
     """A pair of tokenizers and a matrix. source: tokens of the one trained on English, 0 for MiniLM's own with its matrix.
 
-    more_text: files beside the bundled text, en.… of the source, the others of the target.
+    more_text: files beside the bundled text, en.… of the source, the others of the target. epochs: of the vectors of words; too few
+    leave them nearly alike, and a map between such spaces is a matter of rounding.
     """
 
     to: str
@@ -23,12 +24,13 @@ class Case:
     target: int
     width: int
     more_text: tuple[str, ...] = ()
+    epochs: int = 3
 
 
 ENGLISH = ("en.eltec", "en.phpdoc")
 MANY = ("ru.debdocs", "ru.dracor", "ru.phpdoc", "bn.wiki", "mr.wiki", "ar.commonvoice", "hi.commonvoice", "ta.commonvoice")
 CASES = {
-    "MiniLM-8000": Case("de", "wordpiece", 0, 8_000, 384),
+    "MiniLM-8000": Case("de", "wordpiece", 0, 8_000, 384, epochs=5),
     "32k x 768": Case("de", "wordpiece", 32_000, 32_000, 768, (*ENGLISH, "de.eltec", "de.phpdoc")),
     "128k x 1024": Case("ru", "bpe", 128_000, 128_000, 1024, (*ENGLISH, "en.wiki", *MANY)),
 }
@@ -48,7 +50,7 @@ def prepare(folder: Path, case: Case, data: Path | None) -> Path:
             _make_tokenizers(temporary, case)
             _write_lexicon(temporary / "lexicon.tsv", case.to, data)
             for code in ("en", case.to):
-                _save_words(temporary, code)
+                _save_words(temporary, code, case.epochs)
             _save_own(temporary, case.to)
     return folder
 
@@ -102,11 +104,11 @@ def _write_lexicon(path: Path, to: str, data: Path | None) -> None:
     path.write_text("".join(f"{source}\t{target}\n" for source, target in pairs), encoding="utf-8")
 
 
-def _save_words(folder: Path, code: str) -> None:
+def _save_words(folder: Path, code: str, epochs: int) -> None:
     from lingraft.text.words import word_tokens
     from lingraft.vectors.static import VectorSettings, train_vectors
 
-    settings = VectorSettings(dimension=300, epochs=1, min_count=2, ngrams=False)
+    settings = VectorSettings(dimension=300, epochs=epochs, min_count=2, ngrams=False)
     made = train_vectors(lambda: map(word_tokens, lines_of(folder / f"{code}.txt")), settings, 0)
     np.save(folder / f"{code}.npy", made.matrix)
     (folder / f"{code}.words.json").write_text(json.dumps([made.words, made.counts.tolist()], ensure_ascii=False), encoding="utf-8")  # type: ignore[union-attr]
@@ -118,7 +120,7 @@ def _save_own(folder: Path, code: str) -> None:
     from lingraft.vectors.static import VectorSettings, train_vectors
 
     target = read(str(folder / "target"))
-    tokens, settings = vocabulary.tokens(target), VectorSettings(epochs=1, ngrams=False)
+    tokens, settings = vocabulary.tokens(target), VectorSettings(ngrams=False)
     made = train_vectors(lambda: map(target.tokenize, lines_of(folder / f"{code}.txt")), settings, 0).lookup(tokens)
     made[list(vocabulary.special_ids(target))] = 0
     np.save(folder / "own.npy", made)
