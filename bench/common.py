@@ -145,12 +145,14 @@ def working_folder(out: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def in_subprocess(script: str, task: Mapping[str, Any], timeout: float | None = None) -> dict[str, Any] | None:
+def in_subprocess(
+    script: str, task: Mapping[str, Any], timeout: float | None = None, python: str = sys.executable
+) -> dict[str, Any] | None:
     """Run `script` again in a process of its own with `--worker TASK`; the JSON object on its last line, None where it ran too long.
 
     So no measurement lives with what another one set: allocator, caches, peak memory. Raises RuntimeError where the process fails.
     """
-    command = [sys.executable, script, "--worker", json.dumps(task)]
+    command = [python, script, "--worker", json.dumps(task)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired:

@@ -1,11 +1,18 @@
 """Held-out loss of each row method after equal training: bundled text, MiniLM, a cased WordPiece of 8,000."""
 
+import argparse
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import numpy as np
 from common import Results, names, parser, working_folder
+
+from lingraft.embeddings import ROWS, NewRows, Vocabularies
+from lingraft.embeddings.statistics import random
 
 SIZE = 8_000
 SAME = [
@@ -24,7 +31,10 @@ WIKTIONARY = "lexicons/wiktionary/en-{to}.tsv.gz"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A recipe, what is changed in it beside what is the same for all, and the aids it gets ({to} is the language)."""
+    """A recipe, what is changed in it beside what is the same for all, and the aids it gets ({to} is the language).
+
+    peer: the published package whose matrix (PEERS/NAME.npy, made by peers.py) replaces the recipe's rows.
+    """
 
     recipe: str
     learning_rate: str = "3e-4"
@@ -32,6 +42,7 @@ class Cell:
     source_text: str = ""
     parallel: str = ""
     lexicon: str = ""
+    peer: str = ""
 
 
 ENGLISH, PARALLEL = "bundled:en", "bundled:en-{to}"
@@ -57,6 +68,8 @@ CELLS = {
     "clp": Cell("clp"),
     "clp-plus": Cell("clp-plus"),
     "omp": Cell("omp"),
+    "peer deepfocus": Cell("random", peer="deepfocus"),
+    "peer wechsel": Cell("random", peer="wechsel"),
     "ramen+copy": Cell("ramen", changes=("rows.method=ramen+copy",), parallel=PARALLEL),
 }
 
@@ -91,7 +104,18 @@ def train_tokenizer(folder: Path, to: str) -> Path:
     return folder
 
 
-def measure(name: str, to: str, seed: int, steps: int, folder: Path, data: Path | None) -> dict[str, Any]:
+def given_rows(matrix: Path) -> Callable[[Vocabularies], NewRows]:
+    """A row method that answers with the rows of a file, (num_new, dim), specials included; an added output bias starts as zeros anyway."""
+
+    def direct(vocabularies: Vocabularies) -> NewRows:
+        rows = random(vocabularies)
+        ids = np.arange(vocabularies.num_new)
+        return NewRows(rows.mix, rows.group, rows.groups, ids, np.load(matrix).astype(np.float32))
+
+    return direct
+
+
+def measure(name: str, to: str, seed: int, steps: int, folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     """Run one cell (or go on with it) and return its scores."""
     from lingraft.demo import source_model
     from lingraft.run import SCORES
@@ -102,17 +126,18 @@ def measure(name: str, to: str, seed: int, steps: int, folder: Path, data: Path 
         print(f"  {to}, {name}, seed {seed}: step {step} of {total}, loss {loss:.3f}, {time.monotonic() - began:.0f} s", flush=True)
 
     cell, began = CELLS[name], time.monotonic()
-    run = transfer(
-        source_model(),
-        to=to,
-        text=f"bundled:{to}",
-        **{aid: [place] if place else [] for aid, place in aids(cell, to, data).items()},
-        recipe=cell.recipe,
-        changes=changes(cell, steps, train_tokenizer(folder / f"tokenizer-{to}", to)),
-        out=folder / f"{to}-{name.replace(' ', '-')}-{steps}-{seed}",
-        seed=seed,
-        options=Options(progress=progress, log_steps=50),
-    )
+    with patch.dict(ROWS, {cell.recipe: given_rows(given.peers / f"{cell.peer}.npy")} if cell.peer else {}):
+        run = transfer(
+            source_model(),
+            to=to,
+            text=f"bundled:{to}",
+            **{aid: [place] if place else [] for aid, place in aids(cell, to, given.data).items()},
+            recipe=cell.recipe,
+            changes=changes(cell, steps, train_tokenizer(folder / f"tokenizer-{to}", to)),
+            out=folder / f"{to}-{name.replace(' ', '-')}-{steps}-{seed}",
+            seed=seed,
+            options=Options(progress=progress, log_steps=50),
+        )
     initial = next(line["value"] for line in run.lines(SCORES) if line["model"] == "initial" and line["name"] == "loss")
     facts = {"seconds": run.facts.get("seconds", 0.0), "tokens_per_second": run.facts.get("tokens_per_second", 0.0), "rows": run.origin}
     scores = run.scores
@@ -127,15 +152,16 @@ def main() -> None:
     options.add_argument("--cells", type=names(CELLS), default=",".join(CELLS), help="separated by commas")
     options.add_argument("--to", default="de", help="language: de, eu, ja, ru, …")
     options.add_argument("--data", type=Path, help="folder with lexicons/wiktionary/en-CODE.tsv.gz, for the cells that use a lexicon")
+    options.add_argument("--peers", type=Path, help="folder with deepfocus.npy and wechsel.npy (peers.py --matrices), for their cells")
     given = options.parse_args()
     results = Results("quality", given.results)
     if not given.table:
         with working_folder(given.out) as folder:
             for seed in given.seeds:
-                for name in given.cells:
+                for name in (cell for cell in given.cells if given.peers or not CELLS[cell].peer):
                     key = {"language": given.to, "cell": name, "steps": given.steps, "seed": seed}
                     if not results.here(**key):
-                        results.add(key, measure(name, given.to, seed, given.steps, folder, given.data))
+                        results.add(key, measure(name, given.to, seed, given.steps, folder, given))
     print(results.table(over="seed", deviation=True))
 
 

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import islice, pairwise, tee
+from itertools import chain, islice, pairwise, tee
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -315,9 +315,14 @@ def batched(items: Iterable[Item]) -> Iterator[list[Item]]:
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
     """Ids of each text, without specials and unknowns."""
-    unknown = tokenizer.unk_token_id
-    encoded = tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
-    return [[i for i in ids if i != unknown] for ids in encoded]
+    unknown, fast = tokenizer.unk_token_id, getattr(tokenizer, "_tokenizer", None)
+    if fast is None:
+        encoded = tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
+    else:  # straight from the backend: transformers takes twice as long to make its own objects of the same ids
+        fast.no_truncation()
+        fast.no_padding()
+        encoded = [encoding.ids for encoding in fast.encode_batch_fast(list(texts), add_special_tokens=False)]
+    return [[i for i in ids if i != unknown] if unknown in ids else ids for ids in encoded]
 
 
 def _before_words(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -336,17 +341,19 @@ def subword_vectors(tokenizer: PreTrainedTokenizerBase, vectors: Vectors, matrix
 
     matrix: (words, d), the rows of `vectors` as they are to be used. Zeros for tokens in no word.
     """
-    frequency = 1 / np.arange(1, len(vectors.words) + 1) if vectors.counts is None else np.asarray(vectors.counts, dtype=float)
-    rows, columns = [], []
-    for some in batched(range(len(vectors.words))):
-        for before in {"", _before_words(tokenizer)}:
-            for word, ids in zip(some, encode(tokenizer, [before + vectors.words[i] for i in some]), strict=True):
-                rows += ids
-                columns += [word] * len(ids)
-    weights = frequency[np.array(columns, dtype=np.int64)]
-    pieces = scipy.sparse.csr_array((weights, (np.array(rows, dtype=np.int64), columns)), shape=(size, len(vectors.words)))
+    words = vectors.words
+    frequency = 1 / np.arange(1, len(words) + 1) if vectors.counts is None else np.asarray(vectors.counts, dtype=float)
+    pieces = scipy.sparse.csr_array((size, len(words)), dtype=np.float64)
+    for before in sorted({"", _before_words(tokenizer)}):
+        encoded = [ids for some in batched(words) for ids in encode(tokenizer, [before + word for word in some])]
+        lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(words))
+        tokens = np.fromiter(chain.from_iterable(encoded), dtype=np.int64, count=lengths.sum())
+        found = scipy.sparse.csr_array((np.ones(len(tokens)), (tokens, np.repeat(np.arange(len(words)), lengths))), shape=pieces.shape)
+        found.data[:] = frequency[found.indices]  # a piece that comes twice in a word counts once, as in WECHSEL
+        pieces += found
     total = np.asarray(pieces.sum(axis=1))
-    return ((pieces @ matrix) / np.where(total > 0, total, 1)[:, None]).astype(np.float32)
+    pieces.data /= np.repeat(total, np.diff(pieces.indptr))
+    return np.asarray(pieces.astype(np.float32) @ matrix)
 
 
 def _class_number(text: str) -> int:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse
 
 from lingraft.embeddings.rows import Bools, Floats, Ints, NewRows, Vocabularies, copies, from_mix
@@ -11,7 +10,7 @@ from lingraft.errors import RecipeError
 
 Weigh = Callable[[Floats], scipy.sparse.csr_array]
 
-AT_ONCE = 1 << 24  # similarities that are held at once
+AT_ONCE = 1 << 23  # similarities that are held at once
 NEIGHBOURS, TEMPERATURE = 10, 0.1
 
 
@@ -76,84 +75,95 @@ def _by_the_copied(vocabularies: Vocabularies, overlap: Ints, vectors: Floats, w
     keys = np.zeros(len(overlap), dtype=bool)
     keys[shared] = known[shared]
     queries = np.where((overlap < 0)[:, None], vectors, 0)
-    to_old = copies(vocabularies, shared, overlap[shared])  # (num_new, num_old)
-    return from_mix(vocabularies, to_old + similar(queries, vectors, keys, weigh) @ to_old)
+    near = similar(queries, vectors, keys, weigh)
+    mixed = scipy.sparse.csr_array((near.data, overlap[near.indices], near.indptr), shape=(vocabularies.num_new, vocabularies.num_old))
+    return from_mix(vocabularies, copies(vocabularies, shared, overlap[shared]) + mixed)
 
 
 def _has_vector(vectors: Floats) -> Bools:
-    return np.asarray(np.abs(vectors).max(axis=1, initial=0) > 0)
+    return np.asarray(vectors.any(axis=1))
 
 
 def unit(vectors: Floats) -> Floats:
     """Rows at length 1; zeros stay zeros."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)
+    return (vectors / np.where(norms > 0, norms, 1)).astype(np.float32, copy=False)
 
 
 def similar(queries: Floats, keys: Floats, usable: Bools, weigh: Weigh) -> scipy.sparse.csr_array:
     """(num_queries, num_keys) weights of usable keys for each query, by `weigh` of their cosines; empty rows where a side has no vector.
 
-    usable: (num_keys,). weigh: from (n, m) cosines to (n, m) sparse weights.
+    usable: (num_keys,). weigh: from (n, m) cosines to (n, m) sparse weights. A few rows of cosines at a time are all that is ever held.
     """
     asked, allowed = np.flatnonzero(_has_vector(queries)), np.flatnonzero(_has_vector(keys) & usable)
-    shape = (len(queries), len(keys))
+    lengths = np.zeros(len(queries), dtype=np.int64)
     if not len(asked) or not len(allowed):
-        return scipy.sparse.csr_array(shape, dtype=np.float32)
-    chosen, rows, columns, values = unit(keys[allowed]), [], [], []
-    step = max(1, AT_ONCE // len(allowed))
+        return scipy.sparse.csr_array((len(queries), len(keys)), dtype=np.float32)
+    chosen, columns, values = unit(keys[allowed]).T, [], []
+    step = min(len(asked), max(1, AT_ONCE // len(allowed)))
+    scores = np.empty((step, len(allowed)), dtype=np.float32)
     for start in range(0, len(asked), step):
         some = asked[start : start + step]
-        found = weigh(unit(queries[some]) @ chosen.T).tocoo()
-        rows.append(some[found.row])
-        columns.append(allowed[found.col])
-        values.append(found.data.astype(np.float32))
-    return scipy.sparse.csr_array((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=shape)
+        found = weigh(np.matmul(unit(queries[some]), chosen, out=scores[: len(some)]))
+        lengths[some] = np.diff(found.indptr)
+        columns.append(allowed[found.indices].astype(np.int32))
+        values.append(found.data.astype(np.float32, copy=False))
+    places = (np.concatenate(values), np.concatenate(columns), np.concatenate([[0], np.cumsum(lengths)]))
+    return scipy.sparse.csr_array(places, shape=(len(queries), len(keys)))
 
 
-def _largest(scores: Floats, count: int) -> tuple[Ints, Floats]:
-    """Columns and values of the `count` largest scores of each row, largest first; the lower column of equal ones first."""
-    columns = (
-        np.argpartition(-scores, count - 1, axis=1)[:, :count] if count < scores.shape[1] else np.tile(np.arange(count), (len(scores), 1))
-    )
-    columns.sort(axis=1)
-    order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
-    columns = np.take_along_axis(columns, order, axis=1)
-    return columns, np.take_along_axis(scores, columns, axis=1)
+def _maxima(scores: Floats, groups: int) -> Floats:
+    """(n, groups) the largest score of each of so many groups of columns (n, m): scores that are there, found in one quick pass."""
+    groups = min(groups, scores.shape[1])
+    depth = scores.shape[1] // groups
+    return np.asarray(scores[:, : depth * groups].reshape(len(scores), depth, groups).max(axis=1))
 
 
-def _sparse(columns: Ints, weights: npt.NDArray[np.floating], width: int) -> scipy.sparse.csr_array:
-    rows = np.repeat(np.arange(len(columns)), columns.shape[1])
-    made = scipy.sparse.csr_array((weights.ravel(), (rows, columns.ravel())), shape=(len(columns), width))
-    made.eliminate_zeros()
-    return made
+def _above(scores: Floats, bound: Floats) -> tuple[Ints, Ints, Floats]:
+    """Rows, columns and values of the scores (n, m) that reach their row's bound (n,), row by row."""
+    places = np.flatnonzero(scores >= bound[:, None])
+    rows, columns = np.divmod(places, scores.shape[1])
+    return rows, columns, scores.ravel()[places]
+
+
+def _sparse(rows: Ints, columns: Ints, weights: Floats, shape: tuple[int, ...]) -> scipy.sparse.csr_array:
+    ends = np.cumsum(np.bincount(rows, minlength=shape[0]))
+    return scipy.sparse.csr_array((weights, columns, np.concatenate([[0], ends])), shape=shape)
 
 
 def softmax_of_nearest(scores: Floats) -> scipy.sparse.csr_array:
-    """The NEIGHBOURS largest scores of each row, through a softmax at TEMPERATURE."""
-    columns, top = _largest(scores, min(NEIGHBOURS, scores.shape[1]))
+    """The NEIGHBOURS largest scores of each row, through a softmax at TEMPERATURE; of equal ones the lower columns.
+
+    The NEIGHBOURS-th largest of the maxima of groups of columns is at most the NEIGHBOURS-th largest score: what is below is not sorted.
+    """
+    count = min(NEIGHBOURS, scores.shape[1])
+    rows, columns, values = _above(scores, np.partition(_maxima(scores, 64 * NEIGHBOURS), -count, axis=1)[:, -count])
+    order = np.lexsort((columns, -values, rows))
+    firsts = np.searchsorted(rows, np.arange(len(scores)))
+    order = order[firsts[:, None] + np.arange(count)]
+    top = values[order]
     weights = np.exp((top - top[:, :1]) / TEMPERATURE)
-    return _sparse(columns, weights / weights.sum(axis=1, keepdims=True), scores.shape[1])
+    weights /= weights.sum(axis=1, keepdims=True)
+    return _sparse(rows[order.ravel()], columns[order.ravel()], weights.ravel(), scores.shape)
 
 
 def sparsemax(scores: Floats) -> scipy.sparse.csr_array:
     """Each row's nearest point on the probability simplex (Martins & Astudillo 2016), exactly.
 
-    Only the largest scores have weight; how many is found among the largest few, and among eight times as many where that is not enough.
+    The threshold below which scores have no weight is at least that of any part of the scores. The maxima of groups of columns are such a
+    part; of what is above its threshold, the threshold is found by dropping what is below the mean excess until nothing is (Michelot 1986).
     """
-    pending, width, parts = np.arange(len(scores)), 64, []
-    while len(pending):
-        width = min(width, scores.shape[1])
-        columns, top = _largest(scores[pending], width)
-        excess = np.cumsum(top, axis=1, dtype=np.float64) - 1
-        support = (top * np.arange(1, width + 1) > excess).sum(axis=1)
-        threshold = excess[np.arange(len(top)), support - 1] / support
-        settled = (support < width) | (width == scores.shape[1])
-        weights = np.maximum(top[settled] - threshold[settled, None], 0)
-        found = _sparse(columns[settled], weights, scores.shape[1]).tocoo()
-        parts.append((found.data, pending[settled][found.row], found.col))
-        pending, width = pending[~settled], width * 8
-    data, rows, columns = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return scipy.sparse.csr_array((data, (rows, columns)), shape=scores.shape)
+    part = -np.sort(-_maxima(scores, 512), axis=1)
+    means = (np.cumsum(part, axis=1, dtype=np.float64) - 1) / np.arange(1, part.shape[1] + 1)
+    rows, columns, values = _above(scores, (means.max(axis=1) - 1e-6).astype(np.float32))
+    while True:
+        counts = np.bincount(rows, minlength=len(scores))
+        threshold = (np.bincount(rows, weights=values, minlength=len(scores)) - 1) / counts
+        weights = values - threshold[rows]
+        kept = weights > 0
+        if kept.all():
+            return _sparse(rows, columns, weights.astype(np.float32), scores.shape)
+        rows, columns, values = rows[kept], columns[kept], values[kept]
 
 
 def _proportional(scores: Floats) -> scipy.sparse.csr_array:

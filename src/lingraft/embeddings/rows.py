@@ -17,6 +17,7 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 ORIGINS = ("copied", "mixed", "direct", "drawn")
+AT_ONCE = 4_096  # rows of a matrix that are held at once in double precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,9 @@ class Group:
         """Mean and standard deviation, (dim,) each."""
         if self.rows is None or not len(self.rows):
             return np.full(old.shape[1], self.mean), np.full(old.shape[1], self.deviation)
-        chosen = old[self.rows].astype(np.float64)
-        return chosen.mean(axis=0), chosen.std(axis=0)
+        some = _some(self.rows)
+        mean = sum(old[ids].sum(axis=0, dtype=np.float64) for ids in some) / len(self.rows)
+        return mean, np.sqrt(sum(np.square(old[ids] - mean).sum(axis=0) for ids in some) / len(self.rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +132,14 @@ class NewRows:
         """(num_new, dim) new matrix from the (num_old, dim) old one: one sparse product, a seeded draw, a fill-in."""
         if old.shape[0] != self.mix.shape[1]:
             raise ValueError(f"these rows mix {self.mix.shape[1]} old rows, the matrix has {old.shape[0]}")
-        new = (self.mix @ old).astype(np.float32)
+        new = (self.mix @ old).astype(np.float32, copy=False)
         if self.restored and old.shape[1] > 1:
             new *= self._factors(old, new)[:, None]
         for index, group in enumerate(self.groups):
-            ids = np.flatnonzero(self.group == index)
-            mean, deviation = group.moments(old)
-            new[ids] = mean + deviation * generator.standard_normal((len(ids), old.shape[1]))
+            if len(drawn := np.flatnonzero(self.group == index)):
+                mean, deviation = group.moments(old)
+                for ids in _some(drawn):
+                    new[ids] = mean + deviation * generator.standard_normal((len(ids), old.shape[1]))
         if self.direct is not None:
             new[self.direct_ids] = self.direct
         return new
@@ -147,6 +150,10 @@ class NewRows:
         is_mixed = (self.origin == ORIGINS.index("mixed")) & (own > 0)
         wanted = weights @ np.linalg.norm(old, axis=1)
         return np.divide(wanted, own * weights.sum(axis=1), out=np.ones_like(own), where=is_mixed).astype(np.float32)
+
+
+def _some(ids: Ints) -> list[Ints]:
+    return [ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE)]
 
 
 def layered(answers: Sequence[NewRows]) -> NewRows:
