@@ -54,6 +54,8 @@ CELLS = {
     "wechsel": Cell("wechsel", source_text=ENGLISH, lexicon=WIKTIONARY),
     "ramen": Cell("ramen", parallel=PARALLEL),
     "trans-tokenizer": Cell("trans-tokenizer", parallel=PARALLEL),
+    "auto": Cell("auto"),
+    "auto with parallel text": Cell("auto", parallel=PARALLEL),
     "frozen": Cell("frozen", "3e-3"),
     "rank by frequency": Cell("rank", changes=("rows.order=frequency",), source_text=ENGLISH),
     "rank by id": Cell("rank", changes=("rows.order=id",), source_text=ENGLISH),
@@ -140,6 +142,8 @@ def measure(name: str, to: str, seed: int, steps: int, folder: Path, given: argp
         )
     initial = next(line["value"] for line in run.lines(SCORES) if line["model"] == "initial" and line["name"] == "loss")
     facts = {"seconds": run.facts.get("seconds", 0.0), "tokens_per_second": run.facts.get("tokens_per_second", 0.0), "rows": run.origin}
+    if race := run.facts.get("race"):
+        facts["chosen"] = race[0]["method"]
     scores = run.scores
     return {"loss": scores["loss"], "initial_loss": initial, **{n: scores[n] for n in ("mrr", "bits_per_byte", "bits_per_word")}, **facts}
 
