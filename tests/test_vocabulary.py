@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 from transformers import AutoTokenizer
 
 import lingraft
+from lingraft import stages
 from lingraft.aids import Given
 from lingraft.embeddings import ROWS
 from lingraft.errors import RecipeError, RunError
@@ -196,3 +197,26 @@ def test_the_plan_counts_both_languages(pico: Pico, world: World):
     changes = [*SMALL, "tokenizer.vocabulary=disjoint", "tokenizer.size=300", BOTH]
     text = plan(str(pico("bert")), to="de", text=str(world.cipher), changes=changes, given=Given(source_text=[f"en={world.plain}"]))
     assert "of the source's language" in text
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "gpt2", "llama"])
+def test_each_languages_model_predicts_what_the_trained_one_does(
+    family: str, pico: Pico, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    ids, before, size = torch.arange(20)[None], [], len(AutoTokenizer.from_pretrained(pico(family)))
+    export = stages.export
+
+    def looking(request: Any, run: Any, source: Any, spoken: Any) -> None:
+        table = torch.from_numpy(spoken.target.ids)
+        with torch.no_grad():
+            before.append(source.model.eval()(input_ids=table[ids]).logits[..., table])
+            before.append(source.model(input_ids=ids).logits[..., :size])
+        export(request, run, source, spoken)
+
+    monkeypatch.setattr(stages, "export", looking)
+    changes = ("tokenizer.vocabulary=disjoint", "tokenizer.size=300", BOTH)
+    run = go(pico(family), world, tmp_path / "run", *changes, source_text=f"en={world.plain}")
+    for folder, logits in zip(("model", "model-en"), before, strict=True):
+        with torch.no_grad():
+            now = AUTO[kind(family)].from_pretrained(run.path / folder).eval()(input_ids=ids).logits
+        torch.testing.assert_close(now, logits, rtol=1e-5, atol=1e-6)
