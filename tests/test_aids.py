@@ -10,10 +10,11 @@ from safetensors.numpy import load_file
 from transformers import AutoTokenizer
 
 import lingraft
-from lingraft.aids import Given, _before_words, check_given, subword_vectors, used
+from lingraft.aids import Given, check_given, used
 from lingraft.embeddings import NewRows
 from lingraft.embeddings.settings import RowSettings
 from lingraft.errors import RecipeError
+from lingraft.tokenizer.pieces import before_words, subword_vectors
 from lingraft.vectors.static import Vectors
 
 Pico = Callable[[str], Path]
@@ -30,7 +31,7 @@ def share_of_right_rows(run: lingraft.Run, world: World) -> float:
     """Of the words that are one token in both languages (few, in small ones), how many have most of their row from the right one."""
     rows = NewRows.from_arrays(load_file(run.path / "rows.safetensors"))
     source, target = (AutoTokenizer.from_pretrained(str(run.path / "tokenizer" / name)) for name in ("source", "de"))
-    right, before = [], _before_words(source)
+    right, before = [], before_words(source)
     for word in sorted(set(world.plain.read_text().split()) - {"."}):
         old, new = (
             made(before + text, add_special_tokens=False)["input_ids"] for made, text in ((source, word), (target, World.encipher(word)))

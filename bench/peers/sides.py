@@ -136,7 +136,7 @@ def word_vectors(folder: Path, code: str) -> Any:
 
 def in_one_space(source: Any, target: Any, words: Any, folder: Path, published: bool) -> tuple[np.ndarray, np.ndarray]:
     """Vectors of the new tokens and of the old ones. published: words are mapped as they are, where a transfer centres them first."""
-    from lingraft.aids import subword_vectors
+    from lingraft.tokenizer.pieces import subword_vectors
     from lingraft.vectors.mapping import map_spaces
 
     english, other = words

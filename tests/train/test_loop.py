@@ -18,7 +18,7 @@ from lingraft.errors import Interrupted, MissingExtra, RecipeError, TrainingErro
 from lingraft.model.parts import parameters_of
 from lingraft.train import checkpoint
 from lingraft.train.batches import Blocks
-from lingraft.train.loop import Data, Options, Speed, part_of, train
+from lingraft.train.loop import Data, Options, Speed, train
 from lingraft.train.objectives import OBJECTIVES, Example, Vocabulary
 from lingraft.train.settings import PhaseSettings, Switch
 

@@ -26,7 +26,7 @@ from lingraft.train.allocator import keep_memory
 from lingraft.train.alone import Alone
 from lingraft.train.batches import Blocks, Mixture
 from lingraft.train.fast import fast_dropout
-from lingraft.train.objectives import OBJECTIVES, Example, Vocabulary
+from lingraft.train.objectives import OBJECTIVES, Example, Vocabulary, part_of
 from lingraft.train.optimise import build_optimizer, learning_rate
 from lingraft.train.settings import PhaseSettings
 from lingraft.train.tracking import check_tracker, numbers, tracked
@@ -149,14 +149,6 @@ def stop_signals() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def part_of(example: Example, index: int, parts: int) -> Example:
-    """Rows `index` of `parts` equal shares of a batch."""
-    rows, length = example.inputs.shape
-    first, last = index * rows // parts, (index + 1) * rows // parts
-    low, high = np.searchsorted(example.positions, [first * length, last * length])
-    return Example(example.inputs[first:last], example.positions[low:high] - first * length, example.targets[low:high])
 
 
 def train(name: str, model: Any, settings: PhaseSettings, data: Data, *, total: int, seed: int, folder: Path, options: Options) -> Speed:

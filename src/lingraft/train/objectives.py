@@ -43,6 +43,14 @@ class Example:
     targets: Ids
 
 
+def part_of(example: Example, index: int, parts: int) -> Example:
+    """Rows `index` of `parts` equal shares of a batch."""
+    rows, length = example.inputs.shape
+    first, last = index * rows // parts, (index + 1) * rows // parts
+    low, high = np.searchsorted(example.positions, [first * length, last * length])
+    return Example(example.inputs[first:last], example.positions[low:high] - first * length, example.targets[low:high])
+
+
 def choose_masked(
     ids: Ids, vocabulary: Vocabulary, rate: float, whole_words: bool, generator: np.random.Generator
 ) -> npt.NDArray[np.bool_]:
