@@ -19,7 +19,7 @@ from lingraft.model.parts import parameters_of
 from lingraft.train import checkpoint
 from lingraft.train.batches import Blocks
 from lingraft.train.loop import Data, Options, Speed, train
-from lingraft.train.objectives import OBJECTIVES, Example, Vocabulary
+from lingraft.train.objectives import OBJECTIVES, Example, Vocabulary, part_of
 from lingraft.train.settings import PhaseSettings, Switch
 
 SIZE, LENGTH, SEED = 60, 16, 3
