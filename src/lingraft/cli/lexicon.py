@@ -25,7 +25,10 @@ def induce(
     out: Annotated[Path, typer.Option("--out", help="Lexicon to write: source TAB target TAB CSLS; also .gz.", metavar="FILE")],
     start: Annotated[str, typer.Option(help="identical (strings), unsupervised, or a lexicon's file.", metavar="START")] = "identical",
     method: Annotated[Method, typer.Option(help="adversarial needs no start; a start that is given only tests it.")] = "self-learning",
-    mode: Annotated[Literal["orthogonal", "full"], typer.Option(help="full: directions weighted by agreement.")] = "full",
+    mode: Annotated[
+        Literal["orthogonal", "full"] | None,
+        typer.Option(help="full weights directions by agreement (default); orthogonal only turns (procrustes' default)."),
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="The nearest of every source word, not only mutual ones.")] = False,
     evaluate: Annotated[Path | None, typer.Option(help="Lexicon to measure P@1, P@5 and P@10 against.", metavar="FILE")] = None,
     max_words: Annotated[int, typer.Option(min=1, help="Words to read of each side.")] = 50_000,
@@ -49,6 +52,7 @@ def induce(
     _check_place(out, [source, target, Path(start), *([evaluate] if evaluate else [])])
     gold = read_lexicon(evaluate) if evaluate else None
     begin: Any = start if start in STARTS else [(one, other) for one, other, _ in read_lexicon(start)]
+    mode = mode or ("orthogonal" if method == "procrustes" else "full")
     sides = read_vectors(source, max_words), read_vectors(target, max_words)
     mapping = map_spaces(*sides, start=begin, method=method, mode=mode, seed=seed)
     if not mapping.trust.reliable:

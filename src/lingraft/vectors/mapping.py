@@ -67,25 +67,17 @@ def map_spaces(
         raise TextError(f"The source's vectors have {dimensions[0]} dimensions, the target's {dimensions[1]}. Give equal ones.")
     if method == "procrustes" and start == "unsupervised":
         raise TextError("Procrustes maps by known pairs, and an unsupervised start has none. Start from identical strings or a lexicon.")
-    known = _known(source, target, start)
+    is_start = start != "unsupervised" and method != "adversarial"
+    known = rows_of([(word, word) for word in source.words] if isinstance(start, str) else start, source, target)
+    if is_start and known.shape[1] < FEWEST_PAIRS:
+        what = "words are spelled alike in both languages" if start == "identical" else "entries of the lexicon have vectors on both sides"
+        raise TextError(f"Only {known.shape[1]} {what}, too few to map vectors by. Give a larger lexicon, or vectors of more words.")
     means = mean_of(source.matrix), mean_of(target.matrix)
     x, y = normalised(source.matrix, means[0]), normalised(target.matrix, means[1])
-    is_used = start != "unsupervised" and method != "adversarial"
-    pairs, runs = _found(x, y, known if is_used else None, method, seed, adversarial or AdversarialSettings())
+    pairs, runs = _found(x, y, known if is_start else None, method, seed, adversarial or AdversarialSettings())
     rotation = procrustes(x[pairs[0]], y[pairs[1]])
     maps = reweighted(x[pairs[0]], y[pairs[1]]) if mode == "full" else (rotation, torch.eye(len(rotation)))
-    return Mapping(maps, means, judge(x, y, rotation, runs, known, is_start=is_used))
-
-
-def _known(source: Vectors, target: Vectors, start: Start) -> torch.Tensor:
-    """(2, n) rows of the pairs of which both words have vectors, the most frequent source words first; without a start, those of identical
-    strings, which can still test a map. Raises TextError where a start has too few."""
-    strings = isinstance(start, str)
-    found = rows_of(((word, word) for word in source.words) if strings else start, source, target)
-    if found.shape[1] < FEWEST_PAIRS and start != "unsupervised":
-        what = "words are spelled alike in both languages" if strings else "entries of the lexicon have vectors on both sides"
-        raise TextError(f"Only {found.shape[1]} {what}, too few to map vectors by. Give a larger --lexicon, or vectors of more words.")
-    return found
+    return Mapping(maps, means, judge(x, y, rotation, runs, known, is_start=is_start))
 
 
 def _found(

@@ -7,7 +7,8 @@ from lingraft.vectors.spaces import procrustes
 
 SMALL, LARGE = 4_000, 20_000  # most frequent words: those that the search goes through again and again, and those it ends with
 FIRST_KEPT = 0.1  # share of the candidates that a random dictionary is chosen from; doubled when it leads no further
-PATIENCE, LEAST_GAIN = 10, 1e-4  # so many rounds without such a gain in CSLS lead no further
+CANDIDATES = 20  # nearest of a word, of which chance leaves some
+PATIENCE, LEAST_GAIN = 5, 5e-4  # so many rounds without such a gain in CSLS lead no further
 ROUNDS = 4  # with all words
 
 
@@ -29,7 +30,7 @@ def learn(x: torch.Tensor, y: torch.Tensor, rotation: torch.Tensor, generator: t
     x, y = x[:SMALL], y[:SMALL]
     kept, best, idle = FIRST_KEPT, -1.0, 0
     while True:
-        matches = csls(unit(x @ rotation), y)
+        matches = csls(x @ rotation, y, CANDIDATES, CANDIDATES)
         nearness = float(matches.forward[:, 0].mean() + matches.backward[:, 0].mean()) / 2
         idle = 0 if nearness > best + LEAST_GAIN else idle + 1
         best = max(best, nearness)
@@ -45,7 +46,7 @@ def widen(x: torch.Tensor, y: torch.Tensor, rotation: torch.Tensor) -> torch.Ten
     """(2, m) pairs among the LARGE most frequent words, after some rounds without chance."""
     x, y = x[:LARGE], y[:LARGE]
     for _ in range(ROUNDS):
-        pairs = _pairs(csls(unit(x @ rotation), y, 1))
+        pairs = _pairs(csls(x @ rotation, y, 1))
         rotation = procrustes(x[pairs[0]], y[pairs[1]])
     return pairs
 

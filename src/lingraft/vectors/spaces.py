@@ -45,9 +45,9 @@ def reweighted(x: torch.Tensor, y: torch.Tensor) -> Maps:
 
 def _whitening(x: torch.Tensor) -> Maps:
     """(d, d) that makes the rows' directions uncorrelated, and its inverse; directions that the rows do not have are left alone."""
-    _, values, directions = torch.linalg.svd(x, full_matrices=False)
-    values = torch.where(values > values[0] * 1e-5, values, 1)
-    return (directions.T / values) @ directions, (directions.T * values) @ directions
+    squares, directions = torch.linalg.eigh(x.double().T @ x.double())
+    values = torch.where(squares > squares[-1] * 1e-10, squares, 1).sqrt()
+    return ((directions / values) @ directions.T).to(x.dtype), ((directions * values) @ directions.T).to(x.dtype)
 
 
 def rows_of(pairs: Iterable[tuple[str, str]], source: Vectors, target: Vectors) -> torch.Tensor:

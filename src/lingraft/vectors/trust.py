@@ -11,7 +11,7 @@ from lingraft.vectors.spaces import procrustes
 
 FREQUENT = 5_000  # words of each side that are looked at
 FOUND_AMONG = 10
-LEAST_FOUND, LEAST_AGREEMENT = 0.1, 0.3
+LEAST_FOUND, LEAST_AGREEMENT = 0.1, 0.15  # noise reached 0.0754 and 0.0275
 FEWEST_STRINGS = 100  # that are the same in both languages say something of a map that was not made from them
 
 
@@ -24,7 +24,7 @@ class Trust:
     agreement  share of them that have the same nearest in two runs, which chance led different ways; None for Procrustes
     found      share of known pairs (of the start, else identical strings) among the ten nearest; for Procrustes held back in turn by halves
     by_chance  the share that a random map would find
-    pairs      how many pairs are known
+    known      how many pairs are known
     is_start   whether the map began with them
     """
 
@@ -33,20 +33,20 @@ class Trust:
     agreement: float | None
     found: float
     by_chance: float
-    pairs: int
+    known: int
     is_start: bool
 
     @property
     def reliable(self) -> bool:
         """Whether the measures are beyond those of noise."""
         agreed = self.agreement is None or self.agreement >= LEAST_AGREEMENT
-        is_evidence = self.is_start or self.pairs >= FEWEST_STRINGS
+        is_evidence = self.is_start or self.known >= FEWEST_STRINGS
         return agreed and (not is_evidence or self.found >= max(LEAST_FOUND, 3 * self.by_chance))
 
     @property
     def reason(self) -> str:
         """What the judgement rests on."""
-        said = f"of {self.pairs:,} {'starting pairs' if self.is_start else 'identical strings'} {self.found:.1%} are among the ten nearest"
+        said = f"of {self.known:,} {'starting' if self.is_start else 'known'} pairs {self.found:.1%} are among the ten nearest"
         said += f" (by chance {self.by_chance:.1%}), cycle consistency {self.cycle_consistency:.1%}, mean CSLS {self.mean_csls:.3f}"
         return said if self.agreement is None else f"{said}, agreement of restarts {self.agreement:.1%}"
 
@@ -67,7 +67,7 @@ def judge(
         agreement=_agreement(x[:FREQUENT], y[:FREQUENT], runs) if runs else None,
         found=_found(x @ rotation, y, known) if runs else _held_back(x, y, known),
         by_chance=min(1.0, FOUND_AMONG / len(y)),
-        pairs=known.shape[1],
+        known=known.shape[1],
         is_start=is_start,
     )
 
