@@ -2,13 +2,16 @@
 
 import numpy as np
 import pytest
+import torch
 
 from lingraft.errors import TextError
-from lingraft.vectors.mapping import map_spaces, procrustes
+from lingraft.vectors.adversarial import AdversarialSettings
+from lingraft.vectors.mapping import map_spaces
 from lingraft.vectors.static import Vectors
 
 NUMBERS = np.random.default_rng(0)
 SIZE, DIM = 400, 20
+QUICK = AdversarialSettings(hidden=32, epochs=2, steps=20)
 
 
 def spaces(noise: float, shared: int) -> tuple[Vectors, Vectors]:
@@ -20,25 +23,32 @@ def spaces(noise: float, shared: int) -> tuple[Vectors, Vectors]:
     return Vectors(names, matrix), Vectors([*names[:shared], *(f"z{i}" for i in range(shared, SIZE))], turned)
 
 
+def noise_for(vectors: Vectors) -> Vectors:
+    return Vectors(vectors.words, NUMBERS.normal(size=vectors.matrix.shape).astype(np.float32))
+
+
 def precision(source: Vectors, target: Vectors, **options: object) -> float:
     mapping = map_spaces(source, target, **options)
     return float(((mapping.source(source.matrix) @ mapping.target(target.matrix).T).argmax(axis=1) == np.arange(SIZE)).mean())
 
 
-def test_procrustes_finds_a_rotation_exactly():
-    import torch
-
-    x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
-    rotation = torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(1)))[0]
-    assert torch.allclose(procrustes(x, x @ rotation), rotation, atol=1e-5)
-
-
 @pytest.mark.parametrize("method", ["procrustes", "self-learning"])
-def test_a_turned_space_is_mapped_back(method: str):
+@pytest.mark.parametrize("mode", ["orthogonal", "full"])
+def test_a_turned_space_is_mapped_back(method: str, mode: str):
     source, target = spaces(noise=0.1, shared=60)
-    assert precision(source, target, method=method) > 0.95
+    assert precision(source, target, method=method, mode=mode) > 0.95
     pairs = [(f"w{i}", f"z{i}") for i in range(300, 360)]
-    assert precision(source, target, start=pairs, method=method) > 0.95
+    assert precision(source, target, start=pairs, method=method, mode=mode) > 0.95
+
+
+def test_no_pairs_are_needed():
+    source, target = spaces(noise=0.1, shared=0)
+    mapping = map_spaces(source, target, start="unsupervised")
+    assert precision(source, target, start="unsupervised") > 0.95
+    assert mapping.trust.reliable
+    assert mapping.trust.agreement is not None
+    assert mapping.trust.agreement > 0.95
+    assert mapping.trust.cycle_consistency > 0.95
 
 
 def test_self_learning_makes_more_of_few_pairs():
@@ -46,12 +56,31 @@ def test_self_learning_makes_more_of_few_pairs():
     assert precision(source, target, method="self-learning") > precision(source, target, method="procrustes") + 0.1
 
 
-def test_noise_is_found_out():
-    source, target = spaces(noise=0.2, shared=100)
-    assert map_spaces(source, target).trust.reliable
-    noise = Vectors(target.words, NUMBERS.normal(size=(SIZE, DIM)).astype(np.float32))
-    trust = map_spaces(source, noise).trust
-    assert not trust.reliable and "by chance 2.5%" in trust.reason
+@pytest.mark.parametrize(
+    ("start", "method"),
+    [("identical", "procrustes"), ("identical", "self-learning"), ("unsupervised", "self-learning"), ("unsupervised", "adversarial")],
+)
+def test_noise_is_found_out(start: str, method: str):
+    source, target = spaces(noise=0.2, shared=120)
+    trust = map_spaces(source, noise_for(target), start=start, method=method, adversarial=QUICK).trust
+    assert not trust.reliable
+    assert "(by chance 2.5%)" in trust.reason
+
+
+def test_words_in_another_order_are_found_out_though_the_spaces_fit():
+    source, target = spaces(noise=0.05, shared=SIZE)
+    trust = map_spaces(source, Vectors(target.words[::-1], target.matrix), start="unsupervised").trust
+    assert trust.agreement is not None
+    assert trust.agreement > 0.95
+    assert trust.found < 0.1
+    assert not trust.reliable
+
+
+def test_the_adversary_gives_the_same_map_for_the_same_seed():
+    source, target = spaces(noise=0.1, shared=60)
+    one, same, other = (map_spaces(source, target, method="adversarial", seed=seed, adversarial=QUICK).maps[0] for seed in (0, 0, 5))
+    assert torch.equal(one, same)
+    assert not torch.allclose(one, other, atol=0.1)
 
 
 def test_too_few_pairs_and_other_dimensions_are_said():
@@ -60,6 +89,8 @@ def test_too_few_pairs_and_other_dimensions_are_said():
         map_spaces(source, target)
     with pytest.raises(TextError, match="Only 1 entries of the lexicon"):
         map_spaces(source, target, start=[("w9", "z9"), ("no", "such")])
+    with pytest.raises(TextError, match="an unsupervised start has none"):
+        map_spaces(source, target, start="unsupervised", method="procrustes")
     with pytest.raises(TextError, match="20 dimensions, the target's 3"):
         map_spaces(source, Vectors(target.words, target.matrix[:, :3]))
 

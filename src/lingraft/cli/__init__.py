@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lingraft.cli import align, demo, doctor, recipes, report, tokenizer, transfer
+from lingraft.cli import align, demo, doctor, lexicon, recipes, report, tokenizer, transfer
 from lingraft.errors import Interrupted, LingraftError, LingraftWarning
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command("align")(align.align)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 app.add_typer(tokenizer.app, name="tokenizer")
+app.add_typer(lexicon.app, name="lexicon")
 app.add_typer(recipes.app, name="recipes")
 
 

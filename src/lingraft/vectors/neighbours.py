@@ -29,6 +29,15 @@ def nearest(queries: torch.Tensor, keys: torch.Tensor, count: int) -> tuple[torc
     return values, ids
 
 
+def _both(x: torch.Tensor, y: torch.Tensor, count: int) -> tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+    """The nearest of x in y, and of y in x."""
+    if len(x) * len(y) > AT_ONCE:
+        return nearest(x, y, count), nearest(y, x, count)
+    product = x @ y.T
+    there, back = (torch.topk(cosines, min(count, cosines.shape[1])) for cosines in (product, product.T.contiguous()))
+    return (there.values, there.indices), (back.values, back.indices)
+
+
 @dataclass(frozen=True, slots=True)
 class Matches:
     """The nearest of each vector by CSLS, nearest first: CSLS and ids, (n, count) from x to y and (m, count) back."""
@@ -44,14 +53,13 @@ class Matches:
         return self.backward_ids[there, 0] == torch.arange(len(there))
 
 
-def csls(x: torch.Tensor, y: torch.Tensor, count: int = POOL) -> Matches:
+def csls(x: torch.Tensor, y: torch.Tensor, count: int, pool: int = POOL) -> Matches:
     """CSLS(x, y) = 2 cos(x, y) - r(x) - r(y), r the mean cosine of the DENSITY nearest on the other side (Conneau et al. 2018).
 
-    x, y: (n, dim), (m, dim) of unit length. r is exact; the nearest by CSLS are those among the nearest POOL (or `count`) by cosine, so
-    that two products of the matrices are enough for r and both directions.
+    x, y: (n, dim), (m, dim) of unit length. r is exact; the nearest by CSLS are those among the nearest `pool` by cosine, so that
+    two products of the matrices are enough for r and both directions; one, where it can be held.
     """
-    pool = max(POOL, count)
-    (there, there_ids), (back, back_ids) = nearest(x, y, pool), nearest(y, x, pool)
+    (there, there_ids), (back, back_ids) = _both(x, y, pool)
     dense_x, dense_y = there[:, :DENSITY].mean(dim=1), back[:, :DENSITY].mean(dim=1)
     forward, order = torch.topk(2 * there - dense_x[:, None] - dense_y[there_ids], min(count, there.shape[1]))
     backward, back_order = torch.topk(2 * back - dense_y[:, None] - dense_x[back_ids], min(count, back.shape[1]))
