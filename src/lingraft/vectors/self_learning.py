@@ -46,7 +46,7 @@ def widen(x: torch.Tensor, y: torch.Tensor, rotation: torch.Tensor) -> torch.Ten
     """(2, m) pairs among the LARGE most frequent words, after some rounds without chance."""
     x, y = x[:LARGE], y[:LARGE]
     for _ in range(ROUNDS):
-        pairs = _pairs(csls(x @ rotation, y, 1))
+        pairs = _pairs(csls(x @ rotation, y, 1, CANDIDATES))
         rotation = procrustes(x[pairs[0]], y[pairs[1]])
     return pairs
 
