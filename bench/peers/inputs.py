@@ -15,7 +15,8 @@ class Case:
     """A pair of tokenizers and a matrix. source: tokens of the one trained on English, 0 for MiniLM's own with its matrix.
 
     more_text: files beside the bundled text, en.… of the source, the others of the target. epochs: of the vectors of words; too few
-    leave them nearly alike, and a map between such spaces is a matter of rounding.
+    leave them nearly alike, and a map between such spaces is a matter of rounding. min_count: how often tokens
+    must occur to have a vector; of 128,000 few are as frequent as FOCUS wants in a text of this size.
     """
 
     to: str
@@ -25,6 +26,7 @@ class Case:
     width: int
     more_text: tuple[str, ...] = ()
     epochs: int = 3
+    min_count: int = 10
 
 
 ENGLISH = ("en.eltec", "en.phpdoc")
@@ -32,7 +34,7 @@ MANY = ("ru.debdocs", "ru.dracor", "ru.phpdoc", "bn.wiki", "mr.wiki", "ar.common
 CASES = {
     "MiniLM-8000": Case("de", "wordpiece", 0, 8_000, 384, epochs=5),
     "32k x 768": Case("de", "wordpiece", 32_000, 32_000, 768, (*ENGLISH, "de.eltec", "de.phpdoc")),
-    "128k x 1024": Case("ru", "bpe", 128_000, 128_000, 1024, (*ENGLISH, "en.wiki", *MANY)),
+    "128k x 1024": Case("ru", "bpe", 128_000, 128_000, 1024, (*ENGLISH, "en.wiki", *MANY), min_count=1),
 }
 
 
@@ -51,7 +53,7 @@ def prepare(folder: Path, case: Case, data: Path | None) -> Path:
             _write_lexicon(temporary / "lexicon.tsv", case.to, data)
             for code in ("en", case.to):
                 _save_words(temporary, code, case.epochs)
-            _save_own(temporary, case.to)
+            _save_own(temporary, case.to, case.min_count)
     return folder
 
 
@@ -114,13 +116,13 @@ def _save_words(folder: Path, code: str, epochs: int) -> None:
     (folder / f"{code}.words.json").write_text(json.dumps([made.words, made.counts.tolist()], ensure_ascii=False), encoding="utf-8")  # type: ignore[union-attr]
 
 
-def _save_own(folder: Path, code: str) -> None:
+def _save_own(folder: Path, code: str, min_count: int) -> None:
     from lingraft.tokenizer import vocabulary
     from lingraft.tokenizer.train import read
     from lingraft.vectors.static import VectorSettings, train_vectors
 
     target = read(str(folder / "target"))
-    tokens, settings = vocabulary.tokens(target), VectorSettings(ngrams=False)
+    tokens, settings = vocabulary.tokens(target), VectorSettings(min_count=min_count, ngrams=False)
     made = train_vectors(lambda: map(target.tokenize, lines_of(folder / f"{code}.txt")), settings, 0).lookup(tokens)
     made[list(vocabulary.special_ids(target))] = 0
     np.save(folder / "own.npy", made)
