@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse
 from transformers import PreTrainedTokenizerBase
 
-from lingraft.embeddings import ROWS, NewRows, Vocabularies, layered, unchanged
+from lingraft.embeddings import ROWS, NewRows, Vocabularies, blended, layered, unchanged
 from lingraft.embeddings.counts import spread
 from lingraft.embeddings.rows import Floats, Ints
 from lingraft.embeddings.settings import AUTO, RowSettings
@@ -105,8 +105,8 @@ class Aids:
     notes: dict[str, Any] = field(default_factory=dict)
 
     def rows(self, names: str) -> NewRows:
-        """The rows by a method, or by several joined by +: layered; those of ids that the target keeps stay as they are."""
-        answers = [self.answer(ROWS[name]) for name in names.split("+")]
+        """The rows by a method, by several joined by / (blended) or + (layered); those of ids that the target keeps stay as they are."""
+        answers = [blended([self.answer(ROWS[name]) for name in layer.split("/")]) for layer in names.split("+")]
         kept = vocabulary.num_kept(self.source, self.target)
         found = layered([unchanged(self.vocabularies, kept), *answers] if kept else answers)
         return replace(found, restored=self.settings.restore_length)

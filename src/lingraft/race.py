@@ -118,10 +118,11 @@ def _halve(entries: Sequence[Entry], course: Course, tokens: float) -> Entry:
     runs, done = sum(math.ceil(len(alive) / 2**lap) for lap in range(laps)), 0
     training, judged = _split(course)
     with tempfile.TemporaryDirectory() as folder:
+        places = {id(entry): Path(folder) / str(number) for number, entry in enumerate(entries)}
         for lap in range(laps):
             steps = int(tokens / laps / len(alive) / (BATCH * course.settings.length))
             for entry in alive:
-                _run(entry, lap, steps, replace(course, data=training), judged, Path(folder) / entry.method / entry.output)
+                _run(entry, lap, steps, replace(course, data=training), judged, places[id(entry)])
                 course.progress("race", done := done + 1, runs, entry.losses[-1])
             alive = sorted(alive, key=lambda entry: entry.losses[-1])[: math.ceil(len(alive) / 2)]
     return alive[0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from lingraft.embeddings import ORIGINS, ROWS, Group, NewRows, Vocabularies, layered
+from lingraft.embeddings import ORIGINS, ROWS, Group, NewRows, Vocabularies, blended, layered
 from lingraft.embeddings.rows import from_mix, picked, stacked
 from lingraft.embeddings.settings import METHODS
 from lingraft.errors import RecipeError
@@ -108,6 +108,17 @@ def test_layers_take_the_first_answer_that_is_no_draw():
     direct = NewRows(copy.mix, copy.group, copy.groups, np.array([4, 25]), np.arange(2 * DIM, dtype=np.float32).reshape(2, DIM))
     mixed = layered([answer("lexicon"), direct]).apply(MATRIX, np.random.default_rng(0))
     assert np.array_equal(mixed[25], np.arange(DIM, 2 * DIM)), "the layer below gives its vector"
+
+
+def test_blends_are_means_of_what_is_not_drawn():
+    ramen, copy = answer("ramen"), answer("copy")
+    both = blended([ramen, copy])
+    has = [found.origin != ORIGINS.index("drawn") for found in (ramen, copy)]
+    means = (ramen.mix.toarray() + copy.mix.toarray()) / np.maximum(has[0].astype(int) + has[1], 1)[:, None]
+    assert np.allclose(both.mix.toarray(), means) and np.array_equal(both.group >= 0, ~has[0] & ~has[1])
+    assert (has[0] & has[1]).sum() > 2 and both.counts()["copied"] > 0
+    assert np.array_equal(both.apply(MATRIX, np.random.default_rng(0))[[0, 1]], MATRIX[[3, 2]])
+    assert blended([copy]) is copy
 
 
 def test_copy_copies_and_draws_the_rest_from_text_rows():

@@ -6,7 +6,7 @@ from lingraft.embeddings.counts import lexicon, ramen, trans_tokenizer
 from lingraft.embeddings.neighbours import clp, clp_plus, focus, ofa, ramen_mono, wechsel
 from lingraft.embeddings.overlap import copy, distilled, keep, pieces
 from lingraft.embeddings.pursuit import omp
-from lingraft.embeddings.rows import ORIGINS, Group, NewRows, Vocabularies, layered, unchanged
+from lingraft.embeddings.rows import ORIGINS, Group, NewRows, Vocabularies, blended, layered, unchanged
 from lingraft.embeddings.statistics import heuristic, random, rank
 
 ROWS: dict[str, Callable[..., NewRows]] = {
@@ -29,4 +29,4 @@ ROWS: dict[str, Callable[..., NewRows]] = {
     "wechsel": wechsel,
 }
 
-__all__ = ["ORIGINS", "ROWS", "Group", "NewRows", "Vocabularies", "layered", "unchanged"]
+__all__ = ["ORIGINS", "ROWS", "Group", "NewRows", "Vocabularies", "blended", "layered", "unchanged"]

@@ -178,6 +178,19 @@ def layered(answers: Sequence[NewRows]) -> NewRows:
     return result
 
 
+def blended(answers: Sequence[NewRows]) -> NewRows:
+    """For every row the mean of the answers that mix old rows; the first answer's draw where none does. Of several, none keeps its direct
+    vectors."""
+    if len(answers) == 1:
+        return answers[0]
+    mixes = [answer.mix for answer in answers]
+    number = sum((np.diff(mix.indptr) > 0).astype(np.float32) for mix in mixes)
+    share = scipy.sparse.diags_array(np.divide(1, number, out=np.zeros_like(number), where=number > 0))
+    mix = scipy.sparse.csr_array(share @ sum(mixes[1:], start=mixes[0])).astype(np.float32)
+    mix.sort_indices()
+    return NewRows(mix, np.where(number > 0, -1, np.maximum(answers[0].group, 0)).astype(np.int32), answers[0].groups)
+
+
 def unchanged(vocabularies: Vocabularies, count: int) -> NewRows:
     """The first `count` rows as they are, the rest drawn: for `layered`, where a vocabulary keeps the old ids."""
     ids = np.arange(count)

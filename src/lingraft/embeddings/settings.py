@@ -1,8 +1,9 @@
 """How new rows are made."""
 
+import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from lingraft.errors import RecipeError, suggest
 
@@ -19,7 +20,9 @@ class RowSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: str = Field(
-        "copy", description="a row method; several joined by +: for each token the first that does not draw; auto: the best of a race"
+        "copy",
+        description="a row method; several joined by /: the mean of those that do not draw; joined by +: the first that does not draw; "
+        "auto: the best of a race",
     )
     output: str | None = Field(None, description="the method of an output matrix that is not tied to the input's; by default the same")
     restore_length: bool = Field(False, description="make mixed rows as long as the rows they mix are on average")
@@ -34,13 +37,13 @@ class RowSettings(BaseModel):
 
     @field_validator("method", "output")
     @classmethod
-    def _known(cls, names: str | None) -> str | None:
-        for name in names.split("+") if names else ():
-            if name not in METHODS and names != AUTO:
+    def _known(cls, names: str | None, field: ValidationInfo) -> str | None:
+        for name in re.split("[+/]", names) if names else ():
+            if name not in METHODS and (names != AUTO or field.field_name != "method"):
                 raise RecipeError(f"There is no row method {name!r}. {suggest(name, [*METHODS, AUTO])}")
         return names
 
     @property
     def methods(self) -> list[str]:
         """The names that are joined in `method`, then those in `output`."""
-        return [*self.method.split("+"), *(self.output.split("+") if self.output else ())]
+        return [name for names in (self.method, self.output) if names for name in re.split("[+/]", names)]
