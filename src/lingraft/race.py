@@ -34,11 +34,11 @@ MOST_TOKENS = 1 << 19
 BATCH = 4
 JUDGED = 64  # blocks that losses are measured on
 
-ALWAYS = ("copy", "pieces", "focus")
+ALWAYS = ("focus", "focus/pieces", "pieces", "copy")
 WITH = {
-    "parallel": ("ramen+copy", "ramen+focus", "trans-tokenizer+focus"),
-    "lexicon": ("lexicon+focus",),
-    "vectors": ("wechsel",),
+    "parallel": ("ramen/focus", "ramen/trans-tokenizer/focus", "ramen+focus"),
+    "lexicon": ("lexicon/focus",),
+    "vectors": ("wechsel/focus",),
     "source_text": ("rank",),
 }
 
