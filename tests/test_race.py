@@ -23,7 +23,7 @@ def raced(source: Path, world: World, out: Path, steps: int = 40, **options: obj
 def test_candidates_follow_what_is_given():
     assert set(candidates(Given())) >= {"copy", "pieces"}
     assert any("ramen" in name for name in candidates(Given(parallel=["x"])))
-    assert "wechsel" in candidates(Given(vectors=["x", "y"]))
+    assert any("wechsel" in name for name in candidates(Given(vectors=["x", "y"])))
     assert any("lexicon" in name for name in candidates(Given(lexicon=["x"])))
 
 
