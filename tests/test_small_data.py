@@ -13,7 +13,7 @@ from lingraft.embeddings import ROWS, NewRows
 from lingraft.errors import LingraftError
 from lingraft.run import Run
 
-METHODS = sorted({*ROWS, "auto", "ramen+focus"} - {"keep"})
+METHODS = sorted({*ROWS, "auto", "ramen/focus+pieces"} - {"keep"})
 Pico = Callable[[str], Path]
 
 
