@@ -48,14 +48,15 @@ def train(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def map_and_measure(task: dict[str, Any]) -> dict[str, Any]:
-    """Map, find the translations of all words, and measure them, whether the map is to be trusted or not."""
+    """Map, find the translations of all words, and measure them, whether the map is to be trusted or not; controls without seconds."""
     from lingraft.text.lexicon import read_lexicon
     from lingraft.vectors.induction import precision, translations
     from lingraft.vectors.mapping import map_spaces
     from lingraft.vectors.static import read_vectors
 
     source, target = (read_vectors(place) for place in task["vectors"])
-    if control := task.get("control"):
+    control = task.get("control")
+    if control:
         target = disturbed(target, control)
     began = time.perf_counter()
     mapping = map_spaces(source, target, start=task["start"], method=task["method"], mode=task["mode"])
@@ -63,7 +64,7 @@ def map_and_measure(task: dict[str, Any]) -> dict[str, Any]:
     found = translations(source, target, mapping)
     seconds = {"seconds_mapping": mapped - began, "seconds_retrieval": time.perf_counter() - mapped}
     lexicon = read_lexicon(Path(task["data"]) / "lexicons" / "wiktionary" / "en-de.tsv.gz")
-    return {**precision(source, target, found, lexicon), **seconds, **mapping.trust.measures()}
+    return {**precision(source, target, found, lexicon), **({} if control else seconds), **mapping.trust.measures()}
 
 
 def disturbed(vectors: Any, control: str) -> Any:
