@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from conftest import World
 from safetensors.numpy import load_file
-from transformers import AutoTokenizer
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 import lingraft
 from lingraft.aids import Given, check_given, used
@@ -103,3 +105,9 @@ def test_subword_vectors_are_means_by_frequency(pico: Pico):
     found = subword_vectors(tokenizer, words, words.matrix * 3, len(tokenizer))
     assert np.allclose(found[tokenizer.convert_tokens_to_ids(letters)], np.eye(2) * 3)
     assert np.count_nonzero(found.any(axis=1)) == 2
+
+
+def test_a_piece_that_comes_twice_in_a_word_counts_once():
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(BPE({"a": 0, "b": 1}, [])))
+    words = Vectors(["aab", "ab"], np.eye(2, dtype=np.float32), np.array([5, 5]))
+    assert np.allclose(subword_vectors(tokenizer, words, words.matrix, 2), 0.5)

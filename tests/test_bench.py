@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
+from lingraft.embeddings import Vocabularies
 from lingraft.recipe import load_recipe
 
 BENCH = Path(__file__).parent.parent / "bench"
@@ -110,3 +112,25 @@ def test_text_of_a_size(bench: ModuleType, tmp_path: Path) -> None:
     assert data.decode().count("\n\n") > 2
     varied = [bench._varied("Seite 12 hat zwei Absätze.", 0.5, bench.random.Random(seed)) for seed in (0, 0, 1)]
     assert varied[0] == varied[1] != varied[2]
+
+
+def test_a_peers_cell_starts_from_its_matrix(bench: ModuleType, tmp_path: Path) -> None:
+    import quality
+
+    matrix = np.arange(12.0).reshape(4, 3)
+    np.save(tmp_path / "package.npy", matrix)
+    rows = quality.given_rows(tmp_path / "package.npy")(Vocabularies(4, 2, np.array([[0, 1]]), np.ones(2, dtype=bool)))
+    assert np.array_equal(rows.apply(np.ones((2, 3), dtype=np.float32), np.random.default_rng(0)), matrix)
+
+
+def test_drawn_rows_are_not_compared_with_the_packages(bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCH / "peers"))
+    import peers
+
+    theirs = np.array([[1.0, 0], [0, 1], [1, 1], [1, 0]])
+    np.save(peers.matrix_of("theirs", "deepfocus", "given", tmp_path), theirs)
+    ours = peers.matrix_of("ours", "deepfocus", "given", tmp_path)
+    np.save(ours, np.array([[2.0, 0], [0, 1], [1, -1], [0, 1]]))
+    np.save(ours.with_suffix(".drawn.npy"), np.array([False, False, False, True]))
+    found = peers.compare("deepfocus", tmp_path, peers.CASES["MiniLM-8000"], True)
+    assert (found["compared"], found["alike"], found["lowest"]) == (3, 2, 0.0)

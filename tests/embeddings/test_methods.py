@@ -48,6 +48,15 @@ def test_softmax_of_the_ten_nearest():
         assert np.count_nonzero(weights) == 10
 
 
+def test_of_equally_near_ones_the_lower_columns_count():
+    scores = np.zeros((2, 3000), dtype=np.float32)
+    scores[0, 2990:] = 1
+    scores[1, ::100] = 1
+    found = softmax_of_nearest(scores).toarray()
+    assert np.flatnonzero(found[0]).tolist() == list(range(2990, 3000))
+    assert np.flatnonzero(found[1]).tolist() == list(range(0, 1000, 100))
+
+
 def test_neighbours_are_found_in_pieces_too(monkeypatch: pytest.MonkeyPatch):
     queries, keys, usable = vectors(50), vectors(60), np.arange(60) % 4 > 0
     queries[7] = keys[9] = 0
