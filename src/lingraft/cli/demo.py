@@ -24,4 +24,4 @@ def demo(
     show.score_table([("transferred", result.transferred), ("from scratch", result.scratch)])
     for example in result.examples:
         print(f"\n{example.sentence}\n  transferred   {', '.join(example.transferred)}\n  from scratch  {', '.join(example.scratch)}")
-    print(f"\nmodel   {result.transferred.path / 'model'}\nreport  {result.report}")
+    print(f"\n{show.race_line(result.transferred)}model   {result.transferred.path / 'model'}\nreport  {result.report}")

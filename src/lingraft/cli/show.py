@@ -49,6 +49,14 @@ def as_json(run: Run, **more: Any) -> str:
     return json.dumps(found | more)
 
 
+def race_line(run: Run) -> str:
+    """What a race chose; empty where none was run."""
+    race = run.facts.get("race") or []
+    others = len({entry["output"] or entry["method"] for entry in race if entry["losses"]}) - 1
+    output = f", {race[0]['output']} for the output matrix" if race and race[0]["output"] else ""
+    return f"rows    {race[0]['method']}{output}: the best of a race with {others} others\n" if race else ""
+
+
 def score_table(runs: Sequence[tuple[str, Run]]) -> None:
     """Print the scores of runs side by side."""
     from rich.console import Console
