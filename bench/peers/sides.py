@@ -165,7 +165,7 @@ def trained_ours(method: str, folder: Path, task: dict[str, Any]) -> Callable[[]
             shards = Path(temporary) / "shards"
             encode_to_shards(text.documents(), target, shards, end_id=None)
             settings = RowSettings(method=method)
-            aids = Aids(settings, source, target, len(old), Shards.open(shards), text, english, None, given, 0)
+            aids = Aids(settings, source, target, len(old), Shards.open(shards), text, english, None, given, 0, None)
             return _made(aids, old, task)
 
     return make
@@ -185,7 +185,7 @@ def _aids(method: str, source: Any, target: Any, num_old: int) -> Any:
     from lingraft.aids import Aids, Given
     from lingraft.embeddings.settings import RowSettings
 
-    return Aids(RowSettings(method=method), source, target, num_old, *([None] * 4), Given(), 0)  # type: ignore[arg-type]
+    return Aids(RowSettings(method=method), source, target, num_old, *([None] * 4), Given(), 0, None)  # type: ignore[arg-type]
 
 
 def same_strings(source: Any, target: Any) -> np.ndarray:
