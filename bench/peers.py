@@ -20,9 +20,10 @@ THEIRS = HERE.parent / "build" / "peers" / "bin" / "python"  # see peers/README.
 ALIKE = 0.999
 METHODS = ("deepfocus", "wechsel")
 VECTORS = ("given", "trained")
+AS = {True: "", False: "-transfer", "decoded": "-decoded"}  # ours as published, as in a transfer, with what the package takes for shared
 
 
-def run(side: str, method: str, vectors: str, folder: Path, case: Case, published: bool = True) -> dict[str, Any]:
+def run(side: str, method: str, vectors: str, folder: Path, case: Case, published: bool | str = True) -> dict[str, Any]:
     """Make a matrix in a process of its own: its time and memory; the matrix lies at `matrix_of(...)`.
 
     published: from given vectors, ours does what the package does (its overlap, its mapping) rather than what a transfer does.
@@ -33,17 +34,17 @@ def run(side: str, method: str, vectors: str, folder: Path, case: Case, publishe
     return in_subprocess(__file__, task | {"matrix": matrix}, **python) or {}
 
 
-def matrix_of(side: str, method: str, vectors: str, folder: Path, published: bool = True) -> Path:
+def matrix_of(side: str, method: str, vectors: str, folder: Path, published: bool | str = True) -> Path:
     """Where a matrix lies."""
-    return folder / f"{method}-{vectors}-{side}{'' if published else '-transfer'}.npy"
+    return folder / f"{method}-{vectors}-{side}{AS[published]}.npy"
 
 
-def compare(method: str, folder: Path, case: Case, published: bool) -> dict[str, Any]:
+def compare(method: str, folder: Path, case: Case, published: bool | str) -> dict[str, Any]:
     """Cosines of corresponding rows, drawn ones (either side) left out: those are random."""
     places = [matrix_of("ours", method, "given", folder, published), matrix_of("theirs", method, "given", folder)]
-    for side, place in zip(("ours", "theirs"), places, strict=True):
+    for side, place, kind in zip(("ours", "theirs"), places, (published, True), strict=True):
         if not place.exists():
-            run(side, method, "given", folder, case, published)
+            run(side, method, "given", folder, case, kind)
     ours, theirs = (np.load(place).astype(np.float64) for place in places)
     drawn = np.load(places[0].with_suffix(".drawn.npy"))
     cosines = (ours * theirs).sum(axis=1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
@@ -104,7 +105,7 @@ def measure_all(results: Results, given: argparse.Namespace, out: Path) -> None:
                     key = {"case": name, "method": method, "vectors": vectors, "side": side}
                     if not results.here(**key):
                         results.add(key, run(side, method, vectors, folder, case))
-            for published in (True, False):
+            for published in AS if method == "deepfocus" else (True, False):
                 key = {"case": name, "method": method, "as published": published}
                 if not results.here(**key):
                     results.add(key, compare(method, folder, case, published))

@@ -102,14 +102,14 @@ def _cut(text: str) -> list[str]:
 
 
 def focus_given(folder: Path, task: dict[str, Any]) -> Callable[[], Any]:
-    """Ours; `published`: the overlap that the package finds."""
+    """Ours; `published`: identical strings are the overlap; "decoded": what the package takes for identical."""
     source, target, old = load(folder)
     aids = _aids("focus", source, target, len(old))
     aids.__dict__["own_vectors"] = np.load(folder / "own.npy")
 
     def make() -> np.ndarray:
         if task["published"]:
-            aids.__dict__["overlap"] = same_strings(source, target)
+            aids.__dict__["overlap"] = (decoded_strings if task["published"] == "decoded" else same_strings)(source, target)
         return _made(aids, old, task)
 
     return make
@@ -196,6 +196,24 @@ def same_strings(source: Any, target: Any) -> np.ndarray:
     for number, token in enumerate(vocabulary.spelling(source)):
         numbers.setdefault(token, number)
     return np.array([numbers.get(token, -1) for token in vocabulary.spelling(target)], dtype=np.int64)
+
+
+def decoded_strings(source: Any, target: Any) -> np.ndarray:
+    """As `same_strings`, but as the package has it: tokens are decoded, so that all bytes that are no character are U+FFFD, and of several
+    old tokens alike the last counts."""
+
+    def decoded(tokenizer: Any) -> list[str]:
+        texts = [tokenizer.decode(number).lstrip() for number in range(len(tokenizer))]
+        return ["▁" + text if token.startswith("Ġ") else text for token, text in zip(_tokens(tokenizer), texts, strict=True)]
+
+    if not any(token.startswith("Ġ") for token in _tokens(source)):
+        return same_strings(source, target)
+    numbers = {token: number for number, token in enumerate(decoded(source))}
+    return np.array([numbers.get(token, -1) for token in decoded(target)], dtype=np.int64)
+
+
+def _tokens(tokenizer: Any) -> list[str]:
+    return list(tokenizer.convert_ids_to_tokens(range(len(tokenizer))))
 
 
 def raw_procrustes(source: Any, target: Any, pairs: Any) -> np.ndarray:
