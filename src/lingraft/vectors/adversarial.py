@@ -4,10 +4,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from lingraft.vectors.neighbours import csls, unit
-from lingraft.vectors.spaces import procrustes
 
 FREQUENT = 5_000  # words that the criterion looks at
-RARE = 15_000  # words beyond are not in the dictionary of a refinement
 
 
 class AdversarialSettings(BaseModel):
@@ -15,10 +13,10 @@ class AdversarialSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    words: int = Field(75_000, ge=1, description="most frequent words of each side that take part")
+    words: int = Field(5_000, ge=1, description="most frequent words of each side that take part; 75,000 in the paper")
     hidden: int = Field(512, ge=1, description="width of the discriminator's two layers; 2048 in the paper")
     epochs: int = Field(5, ge=1, description="after each the criterion is measured, and the best map is kept")
-    steps: int = Field(2_000, ge=1, description="of the map in an epoch; 31,250 in the paper")
+    steps: int = Field(1_000, ge=1, description="of the map in an epoch; 31,250 in the paper")
     discriminator_steps: int = Field(5, ge=1, description="for each step of the map")
     batch: int = Field(32, ge=1, description="words of each side in a step")
     learning_rate: float = Field(0.1, gt=0, description="of both")
@@ -27,13 +25,12 @@ class AdversarialSettings(BaseModel):
     dropout: float = Field(0.1, ge=0, lt=1, description="of the discriminator's input")
     smoothing: float = Field(0.1, ge=0, lt=0.5, description="of its labels")
     orthogonality: float = Field(0.001, ge=0, description="how strongly each step pulls the map back to a rotation")
-    refinements: int = Field(5, ge=1, description="rounds of mutual nearest words and Procrustes at the end")
 
 
 def play(x: torch.Tensor, y: torch.Tensor, settings: AdversarialSettings, seed: int) -> tuple[torch.Tensor, float]:
     """The map (d, d) of the best epoch, and its criterion: the mean cosine of frequent source words and their nearest by CSLS.
 
-    x, y: (n, d), (m, d) of unit length, the most frequent words first.
+    x, y: (n, d), (m, d) of unit length, the most frequent words first. The map is rough: what refines it is self-learning.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -53,17 +50,6 @@ def criterion(x: torch.Tensor, y: torch.Tensor) -> float:
     """Mean cosine of the frequent words of x, mapped, and their nearest in y by CSLS."""
     x, y = unit(x[:FREQUENT]), y[:FREQUENT]
     return float((x * y[csls(x, y, 1).forward_ids[:, 0]]).sum(dim=1).mean())
-
-
-def refine(x: torch.Tensor, y: torch.Tensor, rotation: torch.Tensor, rounds: int) -> torch.Tensor:
-    """(2, m) pairs of mutual nearest words, after rounds in which the map is solved anew from them."""
-    x, y = x[:RARE], y[:RARE]
-    for _ in range(rounds):
-        matches = csls(unit(x @ rotation), y, 1)
-        mutual = matches.mutual().nonzero()[:, 0]
-        pairs = torch.stack([mutual, matches.forward_ids[mutual, 0]])
-        rotation = procrustes(x[pairs[0]], y[pairs[1]])
-    return pairs
 
 
 class _Game:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from lingraft.errors import TextError
-from lingraft.vectors.adversarial import AdversarialSettings, play, refine
+from lingraft.vectors.adversarial import AdversarialSettings, play
 from lingraft.vectors.neighbours import unit
 from lingraft.vectors.self_learning import learn, similar_profiles, widen
 from lingraft.vectors.spaces import Maps, mean_of, normalised, procrustes, reweighted, rows_of
@@ -87,15 +87,12 @@ def _found(
     if method == "procrustes":
         assert known is not None
         return known, []
+    seeds = [seed + number for number in range(RESTARTS)]
     if method == "adversarial":
-        played = [play(x, y, settings, seed + number) for number in range(RESTARTS)]
-        return refine(x, y, _best(played), settings.refinements), [rotation for rotation, _ in played]
-    pairs = similar_profiles(x, y) if known is None else known
-    first = procrustes(x[pairs[0]], y[pairs[1]])
-    learned = [learn(x, y, first, torch.Generator().manual_seed(seed + number)) for number in range(RESTARTS)]
-    return widen(x, y, _best(learned)), [rotation for rotation, _ in learned]
-
-
-def _best(runs: Sequence[tuple[torch.Tensor, float]]) -> torch.Tensor:
-    """The rotation of the run that reached most."""
-    return max(runs, key=lambda run: run[1])[0]
+        firsts = [play(x, y, settings, seed)[0] for seed in seeds]
+    else:
+        pairs = similar_profiles(x, y) if known is None else known
+        firsts = [procrustes(x[pairs[0]], y[pairs[1]])] * RESTARTS
+    runs = [learn(x, y, first, torch.Generator().manual_seed(seed)) for first, seed in zip(firsts, seeds, strict=True)]
+    best, _ = max(runs, key=lambda run: run[1])
+    return widen(x, y, best), [rotation for rotation, _ in runs]
