@@ -8,6 +8,7 @@ from lingraft.errors import TextError
 from lingraft.vectors.adversarial import AdversarialSettings
 from lingraft.vectors.mapping import map_spaces
 from lingraft.vectors.static import Vectors
+from lingraft.vectors.trust import Trust
 
 NUMBERS = np.random.default_rng(0)
 SIZE, DIM = 400, 20
@@ -74,6 +75,23 @@ def test_words_in_another_order_are_found_out_though_the_spaces_fit():
     assert trust.agreement > 0.95
     assert trust.found < 0.1
     assert not trust.reliable
+
+
+@pytest.mark.parametrize(
+    ("agreement", "found", "known", "is_start", "expected"),
+    [
+        (0.5, 0.6, 50, True, True),
+        (0.01, 0.6, 50, True, False),
+        (0.5, 0.01, 50, True, False),
+        (None, 0.6, 50, True, True),
+        (0.01, 0.6, 500, False, True),
+        (0.5, 0.01, 500, False, False),
+        (0.5, 0.01, 50, False, True),
+        (0.01, 0.6, 50, False, False),
+    ],
+)
+def test_unseen_pairs_decide_where_they_are_many(agreement: float | None, found: float, known: int, is_start: bool, expected: bool):
+    assert Trust(0.2, 0.6, agreement, found, 0.001, known, is_start).reliable is expected
 
 
 def test_the_adversary_gives_the_same_map_for_the_same_seed():

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 STARTS = ("identical", "unsupervised")
-REMEDY = "Start from a lexicon, or give vectors trained on more text, of like content in both languages."
+REMEDY = "Start from a lexicon, try another --seed, or give vectors trained on more text, of like content in both languages."
 
 app = typer.Typer(help="Make bilingual lexicons.", no_args_is_help=True)
 Vectors = Annotated[Path, typer.Argument(help="Word vectors, the most frequent words first: .vec, .txt or .bin; also .gz, .xz, .zst.")]

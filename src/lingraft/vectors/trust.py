@@ -12,7 +12,7 @@ from lingraft.vectors.spaces import procrustes
 FREQUENT = 5_000  # words of each side that are looked at
 FOUND_AMONG = 10
 LEAST_FOUND, LEAST_AGREEMENT = 0.1, 0.15  # noise reached 0.0754 and 0.0275
-FEWEST_STRINGS = 100  # that are the same in both languages say something of a map that was not made from them
+FEWEST_UNSEEN = 100  # known pairs that a map was not made from are enough to judge it by
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,13 @@ class Trust:
 
     @property
     def reliable(self) -> bool:
-        """Whether the measures are beyond those of noise."""
-        agreed = self.agreement is None or self.agreement >= LEAST_AGREEMENT
-        is_evidence = self.is_start or self.known >= FEWEST_STRINGS
-        return agreed and (not is_evidence or self.found >= max(LEAST_FOUND, 3 * self.by_chance))
+        """Whether the measures are beyond those of noise. Known pairs that the map has not seen decide alone where they are many: the best of
+        two runs may be right though the other failed."""
+        is_found = self.found >= max(LEAST_FOUND, 3 * self.by_chance)
+        is_agreed = self.agreement is None or self.agreement >= LEAST_AGREEMENT
+        if self.is_start:
+            return is_found and is_agreed
+        return is_found if self.known >= FEWEST_UNSEEN else is_agreed
 
     @property
     def reason(self) -> str:
