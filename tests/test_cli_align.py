@@ -45,7 +45,7 @@ def test_every_line_of_text_has_its_line_of_links(call: Call, text: Path, tmp_pa
     assert (status, err) == (0, "")
     assert lines(tmp_path / "deep" / "x.pharaoh") == ["0-0 1-1"] * 20 + ["", ""] + ["0-0 1-1"] * 4 + [""]
     found = json.loads(out)
-    assert found.pop("seconds") > 0
+    assert found.pop("seconds") >= 0
     assert found == {
         "out": str(tmp_path / "deep" / "x.pharaoh"),
         "pairs": 24,
