@@ -38,8 +38,10 @@ class Trust:
 
     @property
     def reliable(self) -> bool:
-        """Whether the measures are beyond those of noise. Known pairs that the map has not seen decide alone where they are many: the best
-        of two runs may be right though the other failed."""
+        """Whether the measures are beyond those of noise.
+
+        Known pairs that the map has not seen decide alone where they are many: the best of two runs may be right though the other failed.
+        """
         is_found = self.found >= max(LEAST_FOUND, 3 * self.by_chance)
         is_agreed = self.agreement is None or self.agreement >= LEAST_AGREEMENT
         if self.is_start:
