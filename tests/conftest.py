@@ -1,6 +1,7 @@
 """Two worlds that keep tests fast and honest: pico models of every family, and a cipher world in which right answers are known."""
 
 import os
+import sys
 
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", TRANSFORMERS_VERBOSITY="error")
 
@@ -61,9 +62,12 @@ def sentences(count: int, seed: int) -> list[str]:
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A cipher world: 60 documents of 20 sentences."""
-    folder = tmp_path_factory.mktemp("world")
-    lines = sentences(1200, seed=7)
-    plain = "\n\n".join("\n".join(lines[start : start + 20]) for start in range(0, len(lines), 20)) + "\n"
+    return make_world(tmp_path_factory.mktemp("world"), sentences(1200, seed=7), 20)
+
+
+def make_world(folder: Path, lines: list[str], length: int) -> World:
+    """A cipher world of these sentences, in documents of `length`."""
+    plain = "\n\n".join("\n".join(lines[start : start + length]) for start in range(0, len(lines), length)) + "\n"
     (folder / "plain.txt").write_text(plain)
     (folder / "cipher.txt").write_text(World.encipher(plain))
     (folder / "parallel.tsv").write_text("".join(f"{line}\t{World.encipher(line)}\n" for line in lines))
@@ -146,3 +150,20 @@ def pico(world: World, tmp_path_factory: pytest.TempPathFactory) -> Callable[[st
         return built[family]
 
     return get
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run the command line in this process: (exit status, stdout, stderr)."""
+
+    from lingraft import cli
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["lingraft", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setattr("warnings.showwarning", None)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code or 0, *capsys.readouterr()
+
+    return run

@@ -23,21 +23,6 @@ Call = Callable[..., tuple[int, str, str]]
 SMALL = ["tokenizer.size=300", "batch=4", "length=32", "evaluation.max_characters=2000", "precision=float32"]
 
 
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run the command line in this process: (exit status, stdout, stderr)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lingraft", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        monkeypatch.setattr("warnings.showwarning", None)
-        with pytest.raises(SystemExit) as ended:
-            lingraft.cli.main()
-        return ended.value.code or 0, *capsys.readouterr()
-
-    return run
-
-
 def transfer(model: object, text: object, out: object, *more: object, steps: int = 1) -> list[object]:
     sets = [part for change in (*SMALL, f"steps={steps}") for part in ("--set", change)]
     return ["transfer", model, "--to", "de", "--text", text, "--out", out, *sets, *more]

@@ -2,31 +2,20 @@
 
 import gzip
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import World
 
-import lingraft.cli
-
 Call = Callable[..., tuple[int, str, str]]
 TEXT = "the house\tdas Haus\nthe book\tdas Buch\na book\tein Buch\na house\tein Haus\n"
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+def call(call: Call) -> Call:
     """Run `lingraft align` in this process: (exit status, stdout, stderr)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lingraft", "align", *map(str, arguments)])
-        monkeypatch.setattr("warnings.showwarning", None)
-        with pytest.raises(SystemExit) as ended:
-            lingraft.cli.main()
-        return ended.value.code or 0, *capsys.readouterr()
-
-    return run
+    return lambda *arguments: call("align", *arguments)
 
 
 @pytest.fixture

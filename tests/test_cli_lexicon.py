@@ -1,14 +1,12 @@
 """`lingraft lexicon induce`: a lexicon with scores from two files of vectors, or one message and no file."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import lingraft.cli
 from lingraft.text.lexicon import read_lexicon
 from lingraft.vectors.static import Vectors
 
@@ -17,17 +15,9 @@ SIZE, DIM = 300, 12
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+def call(call: Call) -> Call:
     """Run `lingraft lexicon induce` in this process: (exit status, stdout, stderr)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lingraft", "lexicon", "induce", *map(str, arguments)])
-        monkeypatch.setattr("warnings.showwarning", None)
-        with pytest.raises(SystemExit) as ended:
-            lingraft.cli.main()
-        return ended.value.code or 0, *capsys.readouterr()
-
-    return run
+    return lambda *arguments: call("lexicon", "induce", *arguments)
 
 
 @pytest.fixture

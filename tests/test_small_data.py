@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import World, sentences
+from conftest import World, make_world, sentences
 from safetensors.numpy import load_file
 
 import lingraft
@@ -19,15 +19,10 @@ Pico = Callable[[str], Path]
 
 @pytest.fixture(scope="module")
 def hamlet(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A cipher world of 100 sentences, in 10 documents."""
-    folder = tmp_path_factory.mktemp("hamlet")
-    lines = sentences(100, seed=3)
-    plain = "\n\n".join("\n".join(lines[start : start + 10]) for start in range(0, len(lines), 10)) + "\n"
-    (folder / "plain.txt").write_text(plain)
-    (folder / "cipher.txt").write_text(World.encipher(plain))
-    (folder / "parallel.tsv").write_text("".join(f"{line}\t{World.encipher(line)}\n" for line in lines))
-    (folder / "lexicon.tsv").write_text("".join(f"{word}\t{World.encipher(word)}\n" for word in lines[0].split()))
-    return World(*(folder / name for name in ("plain.txt", "cipher.txt", "parallel.tsv", "lexicon.tsv")))
+    """A cipher world of 100 sentences, in 10 documents, with a dictionary of 10 words."""
+    made = make_world(tmp_path_factory.mktemp("hamlet"), sentences(100, seed=3), 10)
+    made.lexicon.write_text("".join(made.lexicon.read_text().splitlines(keepends=True)[:10]))
+    return made
 
 
 def go(source: Path, world: World, out: Path, method: str, size: int) -> Run | str:

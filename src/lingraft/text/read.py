@@ -95,7 +95,7 @@ def open_bytes(path: str) -> Iterator[IO[bytes]]:
         with open(path, "rb") as raw, _decompressed(raw, Path(path).suffix) as stream:
             yield stream
     except FileNotFoundError:
-        raise TextError(f"There is no file {path!r}. Check the path given with --text.") from None
+        raise TextError(f"There is no file {path!r}. Check the path.") from None
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise TextError(f"{path} cannot be read: {error}. It may be damaged or incomplete, or have the wrong ending.") from None
 
