@@ -96,6 +96,8 @@ def test_every_import_is_a_declared_dependency() -> None:
         "huggingface_hub": "transformers",
         "click": "typer",
         "thot": "sil-thot",
+        "sklearn": "scikit-learn",
+        "ufal": "ufal.chu-liu-edmonds",
     }
     found = {name.split(".")[0] for path in MODULES.values() for name in imports(path)} - sys.stdlib_module_names - {"lingraft"}
     assert {distributions.get(name, name.replace("_", "-")) for name in found} <= DECLARED

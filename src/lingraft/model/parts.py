@@ -15,7 +15,7 @@ from lingraft.model.names import LAYERS, check_part
 
 def word_matrices(model: Any) -> dict[str, nn.Parameter]:
     """Name -> parameter of the input matrix and, where it is not tied, the output matrix."""
-    wanted = {id(model.get_input_embeddings().weight), id(model.get_output_embeddings().weight)}
+    wanted = {id(table.weight) for table in (model.get_input_embeddings(), model.get_output_embeddings()) if table is not None}
     return {name: parameter for name, parameter in model.named_parameters() if id(parameter) in wanted}
 
 
@@ -26,6 +26,8 @@ def primitives(model: Any) -> dict[str, nn.Parameter]:
 
 def output_biases(model: Any) -> dict[str, nn.Parameter]:
     """Name -> parameter of the biases that have one number per token, (vocab,)."""
+    if model.get_output_embeddings() is None:
+        return {}
     size = model.get_output_embeddings().weight.shape[0]
     body = {id(parameter) for parameter in model.base_model.parameters()}
     return {n: p for n, p in model.named_parameters() if p.shape == (size,) and id(p) not in body}

@@ -38,23 +38,16 @@ class Switch(BaseModel):
     _known = field_validator("train")(check_parts)
 
 
-class PhaseSettings(OptimiserSettings):
-    """One phase of a recipe."""
+class TrainingSettings(OptimiserSettings):
+    """What trains, for how long, on how much at once: of a phase, and of a task."""
 
-    start_from: str | None = Field(None, description="the phase to start from; by default the one before")
     train: list[str] = Field(["all"], min_length=1, description="parts that train (see lingraft.model.parts)")
     switch: list[Switch] = Field([], description="staged unfreezing: other parts from a share of the steps on")
-    languages: list[Literal["target", "source"]] = Field(
-        ["target"], min_length=1, description="whose text it trains on; of both, blocks come in proportion to the sizes of the texts"
-    )
-    objective: Literal["auto", "mlm", "clm"] = Field("auto", description="auto: what the source is")
     steps: int | None = Field(None, ge=0, description="optimiser steps; takes precedence over epochs")
     epochs: float = Field(1.0, gt=0, description="passes over the training text")
     batch: int = Field(128, ge=1, description="blocks per optimiser step, over all processes and accumulation steps")
     accumulation: int = Field(1, ge=1, description="forward passes that a step's batch is split into")
     length: int = Field(128, ge=4, description="tokens per block, specials included")
-    mask_rate: float = Field(0.15, gt=0, lt=1, description="share of the tokens that are predicted (mlm)")
-    whole_words: bool = Field(False, description="mask words whole (mlm)")
     dropout: float | None = Field(None, ge=0, lt=1, description="overrides every dropout of the model")
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where the hardware computes in it")
     gradient_checkpointing: bool = Field(False, description="recompute activations: less memory, more time")
@@ -65,3 +58,15 @@ class PhaseSettings(OptimiserSettings):
     def all_parts(self) -> list[list[str]]:
         """What trains, from the beginning and after each switch."""
         return [self.train, *(switch.train for switch in self.switch)]
+
+
+class PhaseSettings(TrainingSettings):
+    """One phase of a recipe."""
+
+    start_from: str | None = Field(None, description="the phase to start from; by default the one before")
+    languages: list[Literal["target", "source"]] = Field(
+        ["target"], min_length=1, description="whose text it trains on; of both, blocks come in proportion to the sizes of the texts"
+    )
+    objective: Literal["auto", "mlm", "clm"] = Field("auto", description="auto: what the source is")
+    mask_rate: float = Field(0.15, gt=0, lt=1, description="share of the tokens that are predicted (mlm)")
+    whole_words: bool = Field(False, description="mask words whole (mlm)")

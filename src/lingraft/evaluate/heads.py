@@ -1,0 +1,83 @@
+"""A model with a head for a task: transformers' own classes where it has one, else an encoder and our head beside it."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import nn
+
+from lingraft.errors import ModelError
+from lingraft.model.load import load_config
+
+HEADS = {
+    "token": transformers.AutoModelForTokenClassification,
+    "sequence": transformers.AutoModelForSequenceClassification,
+    "question": transformers.AutoModelForQuestionAnswering,
+    "choice": transformers.AutoModelForMultipleChoice,
+    "none": transformers.AutoModel,
+}
+
+
+def load_with_head(name: str, head: str, labels: list[str], **options: Any) -> Any:
+    """The model of a folder or hub id with a head of HEADS, in float32; weights it lacks are drawn by torch's global generator.
+
+    labels: names in the order of the head's outputs; none: one output. Raises ModelError where the family has no such head.
+    """
+    config = load_config(name)
+    if labels:
+        options |= {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+    for key, value in options.items():
+        setattr(config, key, value)
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            model = HEADS[head].from_pretrained(
+                name, config=config, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, ignore_mismatched_sizes=True
+            )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"Cannot load {name!r} with a {head} head: {str(error).strip().splitlines()[0]}") from error
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+    return model
+
+
+class Headed(nn.Module):
+    """An encoder and a head that transformers has no class for. It answers what the training loop asks of a model.
+
+    encoder: a transformers base model. head: any module. forward is the head's business: kinds call `states` and then the head.
+    """
+
+    def __init__(self, encoder: Any, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, head
+
+    @property
+    def config(self) -> Any:
+        """The encoder's."""
+        return self.encoder.config
+
+    @property
+    def base_model(self) -> Any:
+        """The encoder."""
+        return self.encoder
+
+    def get_input_embeddings(self) -> Any:
+        """The encoder's table of words."""
+        return self.encoder.get_input_embeddings()
+
+    def get_output_embeddings(self) -> None:
+        """There are none."""
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **more: torch.Tensor) -> Any:
+        """What the head makes of the last hidden states (batch, length, dim) and what else it is given."""
+        return self.head(self.encoder(input_ids=input_ids, attention_mask=attention_mask)[0], **more)
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Save the encoder as a transformers folder, and the head beside it as head.safetensors."""
+        from safetensors.torch import save_file
+
+        self.encoder.save_pretrained(folder)
+        save_file({name: tensor.contiguous() for name, tensor in self.head.state_dict().items()}, Path(folder) / "head.safetensors")
