@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 from lingraft.evaluate.heads import load_with_head
 from lingraft.evaluate.task import Array, Batch, Item, Kind, TaskSettings
@@ -49,7 +49,7 @@ def windows(words: Sequence[str], tokenizer: Any, length: int) -> list[Window]:
 
 
 def encode_words(words: Sequence[str], tokenizer: Any) -> list[list[int]]:
-    """The pieces of each word, as they are inside the sentence. A word that comes to nothing gets one piece: unknown, or else mask, or 0."""
+    """The pieces of each word, as they are inside the sentence. One without any gets unknown, or else mask, or 0."""
     texts = [word if number == 0 else f" {word}" for number, word in enumerate(words)]
     encoded = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
     nothing = next((i for i in (tokenizer.unk_token_id, tokenizer.mask_token_id) if i is not None), 0)
@@ -94,7 +94,7 @@ def encode(examples: Sequence[Sentence], tokenizer: Any, names: list[str], setti
 def loss(model: Any, batch: Batch) -> torch.Tensor:
     """Cross entropy at the first pieces, summed."""
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-    return F.cross_entropy(logits.flatten(0, 1).float(), batch["labels"].flatten(), reduction="sum")
+    return functional.cross_entropy(logits.flatten(0, 1).float(), batch["labels"].flatten(), reduction="sum")
 
 
 def outputs(model: Any, batch: Batch) -> list[tuple[Array, ...]]:
