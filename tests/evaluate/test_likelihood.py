@@ -32,7 +32,7 @@ def by_hand_masked(source, ids, words, style):
 @pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta", "distilbert", "modernbert"])
 def test_pseudo_log_likelihood_is_the_sum_over_masks(pico, world, family, style):
     source = load_source(str(pico(family)), seed=0)
-    lines = world.plain.read_text().splitlines()[:3] + ["zzzqqq jjjxxx ."]
+    lines = [*world.plain.read_text().splitlines()[:3], "zzzqqq jjjxxx ."]
     found = sentence_scores(source.model, source.tokenizer, lines, "mlm", style)
     for line, score in zip(lines, found, strict=True):
         encoded = source.tokenizer(line, add_special_tokens=False, return_offsets_mapping=True)

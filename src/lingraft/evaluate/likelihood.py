@@ -118,7 +118,7 @@ def _masked(piece: Piece, reader: Reader, style: Style) -> Questions:
     hidden = np.eye(size, dtype=bool)
     if style == "within-word":
         hidden |= np.triu(piece.words[:, None] == piece.words)
-    text = np.where(hidden, reader.mask, piece.ids)
+    text = np.where(hidden, np.int64(reader.mask or 0), piece.ids)
     before, after = (np.tile(np.array(side, dtype=np.int64), (size, 1)) for side in (reader.prefix, reader.suffix))
     return Questions(np.concatenate([before, text, after], axis=1), np.arange(size)[:, None] + len(reader.prefix), piece.ids[:, None])
 

@@ -35,7 +35,8 @@ def read_pairs(path: Path) -> list[Pair]:
     sides = [_lines(path.with_name(f"{name}.{side}{ending}")) for side in (source, target)]
     if len(sides[0]) != len(sides[1]):
         raise TextError(
-            f"{name}.{source} has {len(sides[0]):,} lines, {name}.{target} has {len(sides[1]):,}. Line n of one must translate line n of the other."
+            f"{name}.{source} has {len(sides[0]):,} lines, {name}.{target} has {len(sides[1]):,}. "
+            "Line n of one must translate line n of the other."
         )
     pairs = [(one, other) for one, other in zip(*sides, strict=True) if one and other]
     if not pairs:
