@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lingraft.cli import align, demo, doctor, lexicon, recipes, report, tokenizer, transfer
+from lingraft.cli import align, compare, demo, doctor, lexicon, recipes, report, tokenizer, transfer
 from lingraft.errors import Interrupted, LingraftError, LingraftWarning
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command("demo")(demo.demo)
 app.command("transfer")(transfer.transfer)
 app.command("align")(align.align)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.command("doctor")(doctor.doctor)
 app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(lexicon.app, name="lexicon")

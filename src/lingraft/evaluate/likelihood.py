@@ -157,7 +157,7 @@ def language_model_scores(
     before, after = blocks(tokenizer)
     longest = min(length, longest_input(model) or length)
     reader = Reader(longest, tuple(before), tuple(after), tokenizer.mask_token_id if kind == "mlm" else None)
-    scores = {score.name: score.value for score in language_model.measure(model, held_out, reader, settings.seed)}
+    scores = {score.name: float(score.value) for score in language_model.measure(model, held_out, reader, settings.seed)}
     scores |= {"bits_per_token": scores["loss"] / math.log(2), "perplexity": math.exp(scores["loss"])}
     return scores | likelihoods(model, tokenizer, _first_lines(corpus, min(settings.max_characters, PSEUDO_CHARACTERS)), kind)
 
