@@ -17,6 +17,8 @@ from lingraft.results import Result, Scored, read_results, scale
 
 AVERAGE = "average"
 LOWER = re.compile(r"bits|loss|perplexity|deviation")
+OF_A_TOKENIZER = re.compile(r"loss|perplexity|per_token")
+"""Scores that compare only models with the same tokenizer, which folders do not say: none of them is called the best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class Table:
         metric = self.metrics.get(column, next(iter(self.metrics.values())))
         values = [printed(cell, metric) for other in self.rows if other.kind == row.kind and (cell := cell_of(other, column))]
         own = cell_of(row, column)
-        if own is None or row.kind == "baseline" or len(values) < 2:
+        is_compared = row.kind == "published" or (row.kind == "measured" and not OF_A_TOKENIZER.search(metric))
+        if own is None or not is_compared or len(values) < 2:
             return False
         return float(printed(own, metric)) == (min if LOWER.search(metric) else max)(map(float, values))
 

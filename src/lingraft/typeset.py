@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.text import Text
 
-from lingraft.compare import AVERAGE, Row, Table, cell_of, printed
+from lingraft.compare import AVERAGE, OF_A_TOKENIZER, Row, Table, cell_of, printed
 from lingraft.files import write_text
 from lingraft.report import environment, language_name
 from lingraft.results import scale
@@ -43,9 +43,9 @@ def all_columns(table: Table) -> list[str]:
 
 
 def heading(table: Table, column: str) -> str:
-    """What stands above a column: of tasks, with the score."""
-    name = column.replace("_", " ")
-    return f"{name} {table.metrics[column].replace('_', ' ')}" if table.across == "tasks" and column != AVERAGE else name
+    """What stands above a column: of tasks, with the score, where it has a name of its own."""
+    metric = table.metrics[column] if table.across == "tasks" and column != AVERAGE else "score"
+    return (column if metric == "score" else f"{column} {metric}").replace("_", " ")
 
 
 def title(table: Table) -> str:
@@ -83,27 +83,36 @@ def notes(table: Table) -> list[str]:
         found.append("±: sample standard deviation over seeds.")
     if any(cell.is_best for row in table.rows for cell in cells(table, row)):
         found.append("Bold: the best of the measured rows, and of the published ones." if kinds > {"published"} else "Bold: the best.")
+    if "measured" in kinds and any(map(OF_A_TOKENIZER.search, table.metrics.values())):
+        found.append("Losses, perplexities and bits per token compare only models with the same tokenizer: none is bold.")
     if "published" in kinds:
         found.append("† published, not measured here.")
     return [*found, *table.notes]
+
+
+def has_seeds(table: Table) -> bool:
+    """Whether anything was measured, so that there are seeds to count."""
+    return any(map(seeds, table.rows))
 
 
 def show(tables: Sequence[Table], console: Console) -> None:
     """Print tables, each with its notes; none is cut where the terminal is narrower."""
     for table in tables:
         grid, wide = for_terminal(table), Console(width=10_000)
-        console.print(grid, width=max(console.width, Measurement.get(wide, wide.options, grid).maximum), crop=False)
+        own = console.width
+        console.width = max(own, Measurement.get(wide, wide.options, grid).maximum)
+        console.print(grid)
+        console.width = own
         console.print(*(Text(note, "dim") for note in notes(table)), "", sep="\n")
 
 
 def for_terminal(table: Table) -> rich.table.Table:
     """The table as rich prints it."""
     found = rich.table.Table(title=Text(title(table)), title_justify="left")
-    found.add_column("system", overflow="fold")
+    found.add_column("system", no_wrap=True)
     for column in all_columns(table):
         found.add_column(Text(heading(table, column)), justify="right", no_wrap=True)
-    has_seeds = any(map(seeds, table.rows))
-    if has_seeds:
+    if has_seeds(table):
         found.add_column("seeds", justify="right")
     previous = table.rows[0].kind if table.rows else ""
     for row in table.rows:
@@ -113,7 +122,7 @@ def for_terminal(table: Table) -> rich.table.Table:
         style = {"published": "italic", "baseline": "dim"}.get(row.kind, "")
         texts = [Text(cell.text + (f" ± {cell.sd}" if cell.sd else ""), "bold" if cell.is_best else "") for cell in cells(table, row)]
         found.add_row(
-            Text(row.system + (" †" if row.kind == "published" else "")), *texts, *([seeds(row)] if has_seeds else []), style=style
+            Text(row.system + (" †" if row.kind == "published" else "")), *texts, *([seeds(row)] if has_seeds(table) else []), style=style
         )
     return found
 
@@ -144,16 +153,19 @@ def escape(text: str) -> str:
 
 def as_latex(table: Table) -> str:
     """The table for LaTeX with booktabs."""
-    columns = all_columns(table)
+    columns, last = all_columns(table), ["Seeds"] if has_seeds(table) else []
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{escape(title(table))}. {escape(' '.join(notes(table)))}}}"]
-    lines += [rf"\begin{{tabular}}{{l{'r' * (len(columns) + 1)}}}", r"\toprule"]
-    lines.append(" & ".join(["System", *(escape(heading(table, column)) for column in columns), "Seeds"]) + r" \\")
+    lines += [rf"\begin{{tabular}}{{l{'r' * (len(columns) + has_seeds(table))}}}", r"\toprule"]
+    lines.append(" & ".join(["System", *(escape(heading(table, column)) for column in columns), *last]) + r" \\")
     previous = ""
     for row in table.rows:
         lines += [r"\midrule"] if row.kind != previous else []
         previous = row.kind
         name = rf"\textit{{{escape(row.system)}}}\textsuperscript{{\dag}}" if row.kind == "published" else escape(row.system)
-        lines.append(" & ".join([name, *(_latex_cell(cell, row) for cell in cells(table, row)), seeds(row).replace("–", "--")]) + r" \\")
+        lines.append(
+            " & ".join([name, *(_latex_cell(cell, row) for cell in cells(table, row)), *(seeds(row).replace("–", "--") for _ in last)])
+            + r" \\"
+        )
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
 
 
@@ -168,7 +180,15 @@ def as_html(tables: Sequence[Table]) -> str:
     """One page with all tables, which needs nothing else."""
     template = environment(autoescape=True).get_template(f"{NAME}.html")
     names = {code: language_name(code) for table in tables if table.across == "languages" for code in table.columns}
-    functions = {"cells": cells, "columns": all_columns, "heading": heading, "title": title, "notes": notes, "seeds": seeds}
+    functions = {
+        "cells": cells,
+        "columns": all_columns,
+        "heading": heading,
+        "title": title,
+        "notes": notes,
+        "seeds": seeds,
+        "has_seeds": has_seeds,
+    }
     return template.render(tables=tables, languages=names, average=AVERAGE, **functions)
 
 
