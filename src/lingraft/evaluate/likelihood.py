@@ -31,7 +31,7 @@ from lingraft.tokenizer.vocabulary import blocks, roles
 Array = npt.NDArray[Any]
 Style = Literal["original", "within-word"]
 TOKENS_AT_ONCE = 2048
-PSEUDO_CHARACTERS = 20_000
+PSEUDO_CHARACTERS = 10_000
 """How much of a text pseudo-log-likelihoods are taken of: they need a pass of the model for each token."""
 
 
