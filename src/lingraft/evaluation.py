@@ -1,5 +1,6 @@
 """`lingraft evaluate`: fine-tune on a task with n seeds, score every language, and keep what a reader needs to trust the numbers."""
 
+import contextlib
 import json
 import shutil
 import warnings
@@ -21,7 +22,7 @@ from lingraft.files import digest, locked, read_json, write_json, write_text
 from lingraft.languages import parse
 from lingraft.model.load import load_config, load_tokenizer
 from lingraft.recipe import changed
-from lingraft.run import EVALUATION, Run
+from lingraft.run import EVALUATION, Run, is_main_process
 from lingraft.train.loop import Options
 
 PACKAGES = ("lingraft", "torch", "transformers", "tokenizers", "scikit-learn")
@@ -76,16 +77,18 @@ def evaluate(
     if not train:
         _learner(exam, 0)  # what is wrong with the model's head shows before anything is written
     inputs = {"model": model, "task": task, "settings": settings.model_dump(), "data": _digests(train, development, texts)}
-    with locked(Path(out)):
+    with locked(Path(out)) if is_main_process() else contextlib.nullcontext():
         run = Run.create(out)
-        run.begin("evaluation", inputs)
+        run.begin("result", inputs)
         for seed in range(seeds if train else 1):
             if not run.begin(f"seed.{seed}", inputs):
                 _one_seed(exam, seed, run.path / "seeds" / str(seed), keep, options or Options())
                 run.finish(f"seed.{seed}")
+        if not is_main_process():
+            return {}
         result = {"name": name or Path(model).name or model, **inputs, **_summary(exam, run, seeds if train else 1)}
         write_json(run.path / EVALUATION, {**result, "versions": {package: version(package) for package in PACKAGES}})
-        run.finish("evaluation")
+        run.finish("result")
     return dict(read_json(run.path / EVALUATION))
 
 
@@ -167,7 +170,8 @@ def _one_seed(exam: Exam, seed: int, folder: Path, keep: bool, options: Options)
             best = (reached, learner)
         if reached > floor:
             break
-    assert best is not None
+    if best is None or not is_main_process():
+        return
     facts["restarts"] = len(facts["attempts"]) - 1 if exam.train else 0
     found = {code: best[1].predictions(examples) for code, examples in exam.examples.items()}
     for code, predictions in found.items():

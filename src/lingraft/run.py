@@ -124,7 +124,7 @@ class Run:
             "tokens": ["tokens"],
             "rows": [ROWS],
             "held-out": ["held-out"],
-            "evaluation": [EVALUATION],
+            "result": [EVALUATION],
             "initial": [SCORES],
             "model": [MODEL, REPORT],
         }

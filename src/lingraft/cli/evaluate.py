@@ -53,4 +53,5 @@ def evaluate(
             keep=keep,
             options=Options(progress=advance),
         )
-    print(json.dumps(result, ensure_ascii=False)) if as_json else show.evaluation_table(result)
+    if result:
+        print(json.dumps(result, ensure_ascii=False)) if as_json else show.evaluation_table(result)

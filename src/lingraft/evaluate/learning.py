@@ -1,6 +1,7 @@
 """Fine-tuning on a task, and predicting: the items of a kind as material of the one training loop."""
 
 import math
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -117,7 +118,8 @@ def fit(learner: Learner, examples: Sequence[Any], development: Sequence[Any], s
     specials = np.array(sorted(learner.tokenizer.all_special_ids), dtype=np.int64)
     data = Items(kind, items, pad_id(learner.tokenizer), {"specials": specials})
     speed = train("fine-tune", learner.model, settings, data, total=total, seed=seed, folder=folder / "training", options=options)
-    shutil.rmtree(folder / "training", ignore_errors=True)
+    if os.environ.get("RANK", "0") == "0":
+        shutil.rmtree(folder / "training", ignore_errors=True)
     return {"steps": total, "seconds": round(speed.all_seconds, 2), **best.finish()}
 
 
