@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
-from common import Results, machine
+from common import Results
 from tables import print_tables
 
 SIZE, LENGTH, BATCH = 8_000, 128, 32
@@ -113,7 +113,7 @@ def text(corpus: Corpus, name: str, given: argparse.Namespace) -> str:
 
     path = given.out / "text" / f"{name}.txt"
     if not path.exists():
-        whole = "\n\n".join(lzma.open(given.data / "text" / f"{file}.txt.xz", "rt", encoding="utf-8").read() for file in corpus.files)
+        whole = "\n\n".join(lzma.decompress((given.data / "text" / f"{file}.txt.xz").read_bytes()).decode() for file in corpus.files)
         write_text(path, whole[: corpus.characters].rpartition("\n")[0] + "\n")
     return str(path)
 
