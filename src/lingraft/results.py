@@ -13,9 +13,9 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from lingraft.errors import RunError
 from lingraft.files import read_json
-from lingraft.run import FACTS, SCORES, Run
+from lingraft.run import EVALUATION, FACTS, SCORES, Run
 
-EVALUATION, PROBE = "evaluation.json", "probe.json"
+PROBE = "probe.json"
 UNSCALED = re.compile(r"(?i)bits|loss|perplexity|likelihood|bleu|pairs$|seconds")
 
 
