@@ -177,6 +177,15 @@ def test_bits_per_byte_are_better_lower_and_losses_in_no_race(tmp_path):
     assert any("same tokenizer" in note for note in notes(table))
 
 
+def test_other_test_data_is_told(tmp_path):
+    folders = [
+        evaluation(tmp_path / name, name, "pos", {"en": 0.9}, data={"evaluation en": [{"path": "x", "sha256": digest}], "train": []})
+        for name, digest in (("a", "1"), ("b", "1"), ("c", "2"))
+    ]
+    assert not any("same data" in note for note in notes(compare(folders[:2])[0]))
+    assert "Not all rows were scored on the same data: pos en." in notes(compare(folders)[0])
+
+
 def test_a_score_that_is_no_number_is_a_dash(tmp_path):
     folder = evaluation(tmp_path / "a", "a", "stsb", {"en": float("nan")}, "spearman")
     (table,) = compare([folder])

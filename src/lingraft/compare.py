@@ -133,7 +133,17 @@ def _table(
     if baseline:
         average = _average(baseline, columns, None, "") if has_average else None
         found.append(Row("baseline", baseline, "baseline", "no model", average))
-    return Table(title, across, columns, metrics, found, (), has_average)
+    return Table(title, across, columns, metrics, found, _unlike([result for result, _ in cells]), has_average)
+
+
+def _unlike(results: list[Result]) -> tuple[str, ...]:
+    """A note where results of one task and language were not scored on the same data."""
+    tests: dict[str, set[str]] = {}
+    for result in results:
+        for code in result.languages:
+            tests.setdefault(f"{result.task} {code}".removesuffix(" und"), set()).update(filter(None, [result.test(code)]))
+    names = [name for name, found in tests.items() if len(found) > 1]
+    return (f"Not all rows were scored on the same data: {', '.join(names)}.",) if names else ()
 
 
 def _average(cells: Mapping[str, Scored], columns: list[str], result: Result | None, metric: str) -> Scored | None:

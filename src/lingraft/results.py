@@ -46,13 +46,18 @@ class Language(BaseModel):
 
 
 class Result(BaseModel):
-    """What a folder says of one system on one task. scores: means over languages."""
+    """What a folder says of one system on one task. scores: means over languages. data: hashes of what was read, by its use."""
 
     task: str
     name: str
     languages: dict[str, Language] = Field(min_length=1)
     scores: dict[str, Scored] = {}
     main: str | None = None
+    data: dict[str, list[dict[str, str]]] = {}
+
+    def test(self, code: str) -> str:
+        """The hash of what a language was scored on; nothing where the folder does not say."""
+        return " ".join(file.get("sha256", "") for file in self.data.get(f"evaluation {code}", []))
 
     def metrics(self) -> list[str]:
         """Names of the scores, the main one first."""
