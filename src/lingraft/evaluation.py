@@ -16,6 +16,7 @@ import torch
 from lingraft.errors import LingraftWarning, ModelError, RunError, TextError, suggest
 from lingraft.evaluate.bootstrap import combined_interval, summary
 from lingraft.evaluate.learning import Learner, fit
+from lingraft.evaluate.measures import MEASURES
 from lingraft.evaluate.table import TASKS
 from lingraft.evaluate.task import Array, Task, TaskSettings, rows, scores
 from lingraft.files import digest, locked, read_json, write_json, write_text
@@ -64,13 +65,15 @@ def evaluate(
     keep: leave the fine-tuned models in OUT/seeds/N/model. name: how tables call the system (default: the model's).
     Raises LingraftError where something the user gave is wrong.
     """
-    if task not in TASKS:
-        raise RunError(f"There is no task {task!r}. {suggest(task, TASKS)}")
-    chosen = TASKS[task]
-    settings = changed(TaskSettings, chosen.defaults, changes)
     texts = dict(_language_and_path(place, language) for place in evaluation)
     if len(texts) < len(evaluation):
         raise RunError("Two --eval of the same language: name each as CODE=PATH, as in --eval de=de/test.conllu --eval fr=fr/test.conllu.")
+    if task in MEASURES:
+        return _as_it_is(model, task, texts, Path(out), name, changes, trained=bool(train or development or seeds > 1))
+    if task not in TASKS:
+        raise RunError(f"There is no task {task!r}. {suggest(task, [*TASKS, *MEASURES])}")
+    chosen = TASKS[task]
+    settings = changed(TaskSettings, chosen.defaults, changes)
     load_config(model)
     read = {code: _read(chosen, [path]) for code, path in texts.items()}
     exam = Exam(model, task, chosen, _read(chosen, train), _read(chosen, development), read, settings)
@@ -87,9 +90,60 @@ def evaluate(
         if not is_main_process():
             return {}
         result = {"name": name or Path(model).name or model, **inputs, **_summary(exam, run, seeds if train else 1)}
-        write_json(run.path / EVALUATION, {**result, "versions": {package: version(package) for package in PACKAGES}})
+        write_json(run.path / EVALUATION, {**result, "versions": _versions()})
         run.finish("result")
     return dict(read_json(run.path / EVALUATION))
+
+
+def _as_it_is(
+    model: str, task: str, texts: Mapping[str, str], out: Path, name: str, changes: Sequence[str], trained: bool
+) -> dict[str, Any]:
+    """Scores that need no training, each text's written when it is done."""
+    if trained:
+        raise RunError(f"{task!r} measures the model as it is: it takes no --train, --dev and --seeds.")
+    measure = MEASURES[task]
+    settings = changed(measure.settings, {}, changes)
+    inputs = {"model": model, "task": task, "settings": settings.model_dump(), "data": _digests([], [], texts)}
+    load_config(model)
+    with locked(out):
+        run = Run.create(out)
+        run.begin("result", inputs)
+        for code, path in texts.items():
+            file = run.path / "texts" / f"{code}.json"
+            if not file.exists():
+                scores, guess, count = measure.measure(model, Path(path), code, settings)
+                told = {score: {**summary([value]), "low": None, "high": None} for score, value in scores.items()}
+                write_json(file, {"scores": told, "baseline": guess, "n": count})
+        languages = {code: read_json(run.path / "texts" / f"{code}.json") for code in texts}
+        means = {
+            score: summary([float(np.mean([told["scores"][score]["mean"] for told in languages.values()]))])
+            for score in scores_of(languages)
+        }
+        guesses = {
+            score: float(np.mean([told["baseline"][score] for told in languages.values()]))
+            for score in next(iter(languages.values()))["baseline"]
+        }
+        result = {
+            "name": name or Path(model).name or model,
+            **inputs,
+            "main": measure.main,
+            "scores": means,
+            "baseline": guesses,
+            "languages": languages,
+        }
+        write_json(run.path / EVALUATION, {**result, "seeds": [], "training": [], "versions": _versions()})
+        run.finish("result")
+    return dict(read_json(run.path / EVALUATION))
+
+
+def scores_of(languages: Mapping[str, Any]) -> list[str]:
+    """Names of the scores that all languages have."""
+    names = [list(told["scores"]) for told in languages.values()]
+    return [name for name in names[0] if all(name in others for others in names)]
+
+
+def _versions() -> dict[str, str]:
+    return {package: version(package) for package in PACKAGES}
 
 
 def _language_and_path(place: str, language: str) -> tuple[str, str]:

@@ -31,12 +31,13 @@ def evaluate(
 
     from lingraft.cli import show
     from lingraft.errors import RunError
+    from lingraft.evaluate.measures import MEASURES
     from lingraft.evaluate.table import TASKS
     from lingraft.evaluation import evaluate as run_evaluation
     from lingraft.train.loop import Options
 
     if task == "list":
-        print("\n".join(f"{name:<16} {found.about}" for name, found in TASKS.items()))
+        print("\n".join(f"{name:<20} {found.about}" for name, found in {**TASKS, **MEASURES}.items()))
         return
     if not evaluation or out is None:
         raise RunError("lingraft evaluate needs --eval PATH and --out DIR.")

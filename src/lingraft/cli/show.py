@@ -77,17 +77,23 @@ def evaluation_table(result: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("language", "score", "x 100", "95 % interval", "baseline", "examples")
+    table = Table("language", "score", "value", "95 % interval", "baseline", "examples")
     for code, found in result["languages"].items():
         for name, score in found["scores"].items():
-            deviation = "" if score["sd"] is None else f" ± {100 * score['sd']:.1f}"
-            interval = f"{100 * score['low']:.1f} to {100 * score['high']:.1f}"
-            table.add_row(
-                code, name, f"{100 * score['mean']:.1f}{deviation}", interval, f"{100 * found['baseline'][name]:.1f}", f"{found['n']:,}"
-            )
+            deviation = "" if score["sd"] is None else f" ± {_shown(name, score['sd'])}"
+            interval = "" if score["low"] is None else f"{_shown(name, score['low'])} to {_shown(name, score['high'])}"
+            guess = _shown(name, found["baseline"][name]) if name in found["baseline"] else ""
+            table.add_row(code, name, _shown(name, score["mean"]) + deviation, interval, guess, f"{found['n']:,}")
     Console().print(table)
     for seed, told in zip(result["seeds"], result["training"], strict=True):
         print(f"seed {seed}: {_told(told)}")
+
+
+def _shown(name: str, value: float) -> str:
+    """A score as tables have it: fractions and correlations times 100."""
+    from lingraft.results import scale
+
+    return f"{100 * value:.1f}" if scale(name) == 100 else f"{value:.3f}"
 
 
 def _told(told: Mapping[str, Any]) -> str:
