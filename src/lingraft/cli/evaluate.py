@@ -37,7 +37,8 @@ def evaluate(
     from lingraft.train.loop import Options
 
     if task == "list":
-        print("\n".join(f"{name:<20} {found.about}" for name, found in {**TASKS, **MEASURES}.items()))
+        about = {name: found.about for name, found in TASKS.items()} | {name: found.about for name, found in MEASURES.items()}
+        print("\n".join(f"{name:<20} {line}" for name, line in about.items()))
         return
     if not evaluation or out is None:
         raise RunError("lingraft evaluate needs --eval PATH and --out DIR.")
