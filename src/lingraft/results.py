@@ -56,8 +56,9 @@ class Result(BaseModel):
     data: dict[str, list[dict[str, str]]] = {}
 
     def test(self, code: str) -> str:
-        """The hash of what a language was scored on; nothing where the folder does not say."""
-        return " ".join(file.get("sha256", "") for file in self.data.get(f"evaluation {code}", []))
+        """The hash of what a language was scored on, with the part that was taken of it; nothing where the folder does not say."""
+        files = self.data.get(f"evaluation {code}", [])
+        return " ".join(f"{file.get('sha256', '')}#{file.get('path', '').partition('#')[2]}" for file in files)
 
     def metrics(self) -> list[str]:
         """Names of the scores, the main one first."""
