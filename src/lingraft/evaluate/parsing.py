@@ -102,13 +102,20 @@ PARSING = Kind(labels, build, encode, count, loss, outputs, decode)
 
 
 def neighbour(train: Sequence[Tree], examples: Sequence[Tree]) -> list[Prediction]:
-    """Every word hangs on its left neighbour, or every one on its right: what is better in training, with the most frequent relation."""
+    """Every word hangs on its left neighbour, or every one on its right: what is better in training, with the relation most frequent
+    there."""
     known = train or examples
-    counts = Counter(relation for tree in known for relation, head in zip(tree.relations, tree.heads, strict=True) if head)
-    relation = min(counts, key=lambda name: (-counts[name], name), default=ROOT)
-    scores = [sum(tree_row(tree, _chain(tree, side, relation))[0] for tree in known) for side in (-1, 1)]
-    side = 1 if scores[1] > scores[0] else -1
+    counts = {side: Counter(relation for tree in known for relation in _neighbourly(tree, side)) for side in (-1, 1)}
+    side = max(counts, key=lambda each: counts[each].total())
+    relation = min(counts[side], key=lambda name: (-counts[side][name], name), default=ROOT)
     return [_chain(tree, side, relation) for tree in examples]
+
+
+def _neighbourly(tree: Tree, side: int) -> list[str]:
+    """The relations of words to their neighbour on that side."""
+    return [
+        relation for word, (head, relation) in enumerate(zip(tree.heads, tree.relations, strict=True), 1) if head and head == word + side
+    ]
 
 
 def _chain(tree: Tree, side: int, relation: str) -> Prediction:

@@ -48,7 +48,7 @@ Row = tuple[int, list[str]]
 def read_propositions(path: Path) -> list[Propositions]:
     """The sentences of a file. Its layout is the one of LAYOUTS that fits the most of them.
 
-    Raises TextError where none fits, or where a sentence has another layout than the rest.
+    Raises TextError where none fits, where a sentence has another layout than the rest, or where there is no predicate.
     """
     sentences = [rows for block in blocks(path) if (rows := [_columns(*line) for line in block if line[1].split("\t")[0].isdigit()])]
     faults = {layout: [_fault(layout, rows) for rows in sentences] for layout in LAYOUTS}
@@ -58,7 +58,10 @@ def read_propositions(path: Path) -> list[Propositions]:
         raise TextError(f"{path} has none of the formats of semantic roles: {known}. After the senses comes a column for each predicate.")
     for fault in filter(None, faults[layout]):
         raise TextError(f"{path}, line {fault[0]}: {fault[1]} (the file's layout: {layout.name}).")
-    return [_propositions(layout, rows) for rows in sentences]
+    found = [_propositions(layout, rows) for rows in sentences]
+    if not any(each.predicates for each in found):
+        raise TextError(f"{path} has no predicates: no word has a sense in column {layout.sense + 1} (the file's layout: {layout.name}).")
+    return found
 
 
 def _columns(number: int, line: str) -> Row:
