@@ -51,9 +51,20 @@ def read(folder: Path, text: str) -> list[Propositions]:
 @pytest.mark.parametrize("text", [CONLL2009, TEN_COLUMNS, FLAGGED], ids=["conll2009", "ten-columns", "flagged"])
 def test_formats_are_recognised(tmp_path: Path, text: str) -> None:
     first, second = read(tmp_path, text)
-    assert (first.words, first.predicates, sorted(first.arguments)) == (COMES.words, COMES.predicates, COMES.arguments)
-    assert first.lemmas == (["AP", "come", "to", "say"])
+    assert first.predicates == ([(2, "03"), (4, "01")] if text == CONLL2009 else COMES.predicates)
+    assert (first.words, first.lemmas, sorted(first.arguments)) == (COMES.words, COMES.lemmas, COMES.arguments)
     assert (second.words, second.predicates, second.arguments) == (["Yes"], [], [])
+
+
+def test_dashes_double_roles_and_senses_without_numbers(tmp_path: Path) -> None:
+    text = (
+        CONLL2009.replace("Y\tcome.03\t_\t_", "Y\tcome\t-\t_")
+        .replace("Y\ttell.01\t_\tA2", "Y\ta.b.c\tA1|A2\t_")
+        .replace("_\tA1\tA0", "-\tA1\tA0")
+    )
+    (first, _) = read(tmp_path, text)
+    assert first.predicates == [(2, "come"), (4, "a.b.c")]
+    assert first.arguments == [(2, 1, "A1"), (2, 4, "A1"), (2, 4, "A2"), (4, 1, "A0")]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Predicates and their arguments: the formats of semantic role labelling, CoNLL-2009 and Universal Propositions, and their score."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +9,19 @@ from lingraft.errors import TextError
 from lingraft.evaluate.columns import blocks
 from lingraft.evaluate.task import Array
 
-NOTHING = ("_", "")
+NOTHING = ("_", "-", "")
+"""How columns of senses and roles say that there is none (CoNLL-2009's Chinese part writes a dash)."""
 ITSELF = "V"
 """What Universal Propositions write at the predicate in its own column of roles: no argument."""
 
 
+LEMMA = re.compile(r"^[^.]+\.(?=[^.]+$)")
+
+
 @dataclass(frozen=True, slots=True)
 class Propositions:
-    """A sentence with its predicates (word, sense) and their arguments (predicate, word, role). Words count from 1."""
+    """A sentence with its predicates (word, sense) and their arguments (predicate, word, role). Words count from 1. Of CoNLL-2009's senses
+    only what stands behind the dot is kept, the lemma being given: so its scorer compares them."""
 
     words: list[str]
     lemmas: list[str]
@@ -26,19 +32,20 @@ class Propositions:
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Where a format keeps what, columns counting from 0. flag: `Y` at predicates. The roles, one column for each predicate in order,
-    follow the senses."""
+    follow the senses. whole: senses have lemmas of their own, which are to be predicted."""
 
     name: str
     lemma: int
     head: int
     flag: int | None
     sense: int
+    whole: bool
 
 
 LAYOUTS = (
-    Layout("CoNLL-2009", 3, 8, 12, 13),
-    Layout("Universal Propositions after CoNLL-U's ten columns", 2, 6, None, 10),
-    Layout("Universal Propositions with a predicate flag", 2, 6, 8, 9),
+    Layout("CoNLL-2009", 3, 8, 12, 13, False),
+    Layout("Universal Propositions after CoNLL-U's ten columns", 2, 6, None, 10, True),
+    Layout("Universal Propositions with a predicate flag", 2, 6, 8, 9, True),
 )
 
 Row = tuple[int, list[str]]
@@ -89,11 +96,14 @@ def _fault(layout: Layout, rows: Sequence[Row]) -> tuple[int, str] | None:
 def _propositions(layout: Layout, rows: Sequence[Row]) -> Propositions:
     table = [columns for _, columns in rows]
     senses = [(word, columns[layout.sense]) for word, columns in enumerate(table, 1) if columns[layout.sense] not in NOTHING]
+    if not layout.whole:
+        senses = [(word, LEMMA.sub("", sense)) for word, sense in senses]
     arguments = [
-        (predicate, word, columns[place])
+        (predicate, word, role)
         for place, (predicate, _) in enumerate(senses, layout.sense + 1)
         for word, columns in enumerate(table, 1)
-        if columns[place] not in (*NOTHING, ITSELF)
+        for role in columns[place].split("|")
+        if role not in (*NOTHING, ITSELF)
     ]
     return Propositions([columns[1] for columns in table], [columns[layout.lemma] for columns in table], senses, arguments)
 
