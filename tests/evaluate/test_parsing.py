@@ -186,9 +186,9 @@ def test_a_parser_learns(pico: Callable[[str], Path], treebank: list[Tree]) -> N
     torch.manual_seed(0)
     model = parsing.build(folder, names)
     assert scores(parsing.TASK, treebank, predict(model, treebank, parsing.PARSING, tokenizer, names))["las"] < 0.3
-    fit(model, treebank, parsing.PARSING, tokenizer, names, 45)
+    fit(model, treebank, parsing.PARSING, tokenizer, names, 35)
     predictions = predict(model, treebank, parsing.PARSING, tokenizer, names)
-    assert scores(parsing.TASK, treebank, predictions)["las"] > 0.8
+    assert scores(parsing.TASK, treebank, predictions)["las"] > 0.75
     assert predictions == predict(model, treebank, parsing.PARSING, tokenizer, names, batch=1)  # padding changes nothing
 
 

@@ -79,7 +79,7 @@ class Parser(nn.Module):
 
 def best_heads(arcs: Tensor, words: Tensor) -> Tensor:
     """(batch, n) heads of the best trees, 0 at padding. arcs: (batch, n, n + 1) scores."""
-    scores = arcs.log_softmax(dim=-1).double().cpu().numpy()
+    scores = arcs.log_softmax(dim=-1).cpu().numpy()
     found = np.zeros(arcs.shape[:2], dtype=np.int64)
     for number, size in enumerate(words.tolist()):
         found[number, :size] = best_tree(scores[number, :size, : size + 1])

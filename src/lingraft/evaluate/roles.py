@@ -53,7 +53,8 @@ def build(name: str, names: list[str]) -> Any:
 def encode(examples: Sequence[Propositions], tokenizer: Any, names: list[str], settings: TaskSettings) -> list[Item]:
     """Items of input_ids, first (n,) where words begin, words () how many, labels (n,): senses, roles (p, n): of its p predicates.
 
-    0 is none, -100 unknown (a predicate of unknown sense has no row of roles). Arguments outside their predicate's window are left out.
+    0 is none, -100 unknown (a predicate of unknown sense has no row of roles). Arguments outside their predicate's window are left out;
+    of two roles of one pair the last is learnt.
     """
     senses = {name: i for i, name in enumerate(_split(names, SENSE), 1)}
     roles = {name: i for i, name in enumerate(_split(names, ROLE), 1)}

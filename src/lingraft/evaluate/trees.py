@@ -62,7 +62,10 @@ def _reaches_root(heads: Sequence[int], word: int) -> bool:
 
 
 def write_conllu(examples: Sequence[Tree], predictions: Sequence[Prediction], path: Path) -> None:
-    """Write predicted heads and relations as CoNLL-U; all else stays as it was read, but enhanced dependencies, which are the old ones."""
+    """Write predicted heads and relations as CoNLL-U; all else stays as it was read.
+
+    Enhanced dependencies (column 9) of words are left out: they would be those of the trees that were read. Raises OSError.
+    """
     write_text(path, "".join(_predicted(*pair) for pair in zip(examples, predictions, strict=True)))
 
 
