@@ -237,8 +237,8 @@ def gold(example: Question) -> dict[str, Any]:
     return {"id": example.id, "answers": example.answers}
 
 
-def nearest_words(train: Sequence[Question], examples: Sequence[Question], longest: int = 3, around: int = 10) -> list[str]:
-    """A baseline without a model: of the runs of three words, the first that has most of the question's words among the ten on either side
+def nearest_words(train: Sequence[Question], examples: Sequence[Question], longest: int = 3, around: int = 5) -> list[str]:
+    """A baseline without a model: of the runs of three words, the first that has most of the question's words among the five on either side
     and none of them in itself (words as lingraft counts them: characters in scripts without spaces)."""
     return [_nearest_words(example, longest, around) for example in examples]
 

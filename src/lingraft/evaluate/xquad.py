@@ -1,4 +1,4 @@
-"""How XQuAD was made (Artetxe et al. 2020, appendix B), for more languages: files for translators, and translated files back into SQuAD JSON.
+"""How XQuAD was made (Artetxe et al. 2020, appendix B), for more languages: files for translators, and these back into SQuAD JSON.
 
 Answers stand in the contexts between marks, `*0* span #0#`, where 0 is the number of the question within its paragraph. A mark and the one
 space on its inner side are what was put in and what is taken out again, in scripts without spaces too; all other white space is the text's.
@@ -98,9 +98,8 @@ def _sample(every: Sequence[Document], generator: np.random.Generator, paragraph
     enough = [number for number, found in enumerate(asked) if len(found) >= paragraphs]
     few = [every[number].title or str(number) for number in range(len(every)) if number not in set(enough)]
     if few:
-        _warn(
-            f"{len(few)} of {len(every)} documents have fewer than {paragraphs} paragraphs with questions and are left out: {', '.join(few)}"
-        )
+        said = f"{len(few)} of {len(every)} documents are left out, as they have fewer than {paragraphs} paragraphs with questions"
+        _warn(f"{said}: {', '.join(few)}")
     if not enough:
         raise TextError(f"No document has {paragraphs} paragraphs with questions. Give fewer: --paragraphs.")
     if len(enough) < most:
@@ -159,13 +158,13 @@ def _prove(sample: Contents, batch: int, text: str) -> None:
     for name, paragraph in _paragraphs(sample, {batch}):
         if back.get(name) != paragraph:
             raise TextError(
-                f"Paragraph {name} (question {paragraph.qas[0].id}) cannot be marked: its text looks like a mark (*0* or #0#) or a heading, or "
-                f"begins or ends with an empty line. Change it in the source. {' '.join(found.problems[:1])}"
+                f"Paragraph {name} (question {paragraph.qas[0].id}) cannot be marked: its text looks like a mark (*0* or #0#) or "
+                f"a heading, or begins or ends with an empty line. Change it in the source. {' '.join(found.problems[:1])}"
             )
 
 
 def mark(context: str, spans: Sequence[tuple[int, int]]) -> str:
-    """The context with the marks of spans (start, end); see the module. At one place, marks that close come first, the inner ones outward."""
+    """The context with the marks of spans (start, end); see the module. At one place, closing marks come first, inner ones before outer."""
     marks = [(end, 0, -start, -number, f" #{number}#") for number, (start, end) in enumerate(spans)]
     marks += [(start, 1, -end, number, f"*{number}* ") for number, (start, end) in enumerate(spans)]
     pieces, last = [], 0
@@ -213,7 +212,7 @@ def _span(section: Section, number: int, name: str, found: Found, places: dict[s
 
 def _find_spoilt(section: Section, count: int, name: str, found: Found, places: dict[str, list[tuple[int, int]]]) -> None:
     """What looks like a mark that was changed; signs on one side of a number only where a mark is missing, since texts have such."""
-    rest = MARK.sub(lambda match: "\0" * len(match[0]), section.text)
+    rest = MARK.sub(lambda match: re.sub(r"\S", "\0", match[0]), section.text)
     whole = all(form.format(number) in places for number in range(count) for form in ("*{}*", "#{}#"))
     spoilt = list(SPOILT.finditer(rest)) or ([] if whole else list(REMNANT.finditer(rest)))
     for match in spoilt:
