@@ -1,5 +1,6 @@
 """How long the texts of question answering data are: table 5 of Artetxe et al. (2020)."""
 
+import contextlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from lingraft.text.words import WORD_DEFINITION, word_tokens
 
 SIGNS = re.compile("([\u093c\u094d])")
 """Nukta and virama of Devanagari, which the Moses tokenizer of the paper's time cut off; later ones do not."""
+NO_LANGUAGES = ("dev", "gz", "xz", "zst")
 MISSING = f"lingraft's words ({WORD_DEFINITION}; punctuation apart), as {{}} is not installed (pip install {{}})"
 
 
@@ -42,14 +44,12 @@ def measure(path: Path) -> dict[str, Any]:
 
 
 def language_of(path: Path) -> str:
-    """The language that a part of a file's name between dots says, the last if several do; "" where none does."""
-    for part in reversed(path.name.split(".")[1:]):
-        try:
-            if part not in ("gz", "xz", "zst"):
-                return parse(part).code
-        except LanguageError:
-            continue
-    return ""
+    """The language that a part of a file's name between dots says, the shortest if several do; "" where none does."""
+    found = []
+    for part in path.name.split(".")[:-1]:
+        with contextlib.suppress(LanguageError):
+            found += [parse(part).code] if part not in NO_LANGUAGES else []
+    return min(found, key=len, default="")
 
 
 def _cutter(language: str) -> tuple[str, Callable[[str], list[str]]]:
