@@ -22,7 +22,7 @@ from lingraft.text.read import open_bytes
 MANIFEST = "manifest.json"
 INSTRUCTIONS = "instructions.txt"
 MARK = re.compile(r"\*(0|[1-9][0-9]*)\* ?| ?#(0|[1-9][0-9]*)#")
-SPOILT = re.compile(r"[*#＊＃]\s*\d+\s*[*#＊＃]|[*＊]+\0|\0[*＊]+")  # after marks have become \0
+SPOILT = re.compile(r"[*#＊＃]\s*\d+\s*[*#＊＃]|[*#＊＃]+\0|\0[*#＊＃]+")  # after marks have become \0
 REMNANT = re.compile(r"[*#＊＃]\s*\d+|\d+\s*[*#＊＃]|[*#＊＃]{2,}")
 HEADING = re.compile(r"\[(\d+\.\d+) (context|question \d+)\]\s*")
 GUIDE = """\
