@@ -159,7 +159,7 @@ def test_marks_in_a_second_line_and_several_faults_at_once(folder: Path) -> None
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("[1.2 context]", "[1.2 Kontext]", "paragraph 1.2: missing: there is no heading [1.2 context]"),
+        ("[1.2 context]", "[1.2 Kontext]", "line 18, character 1: paragraph 1.2: missing: there is no heading [1.2 context]"),
         ("[1.1 question 1]\nQuestion 1, of A?\n", "", "paragraph 1.1: missing: there is no heading [1.1 question 1]"),
         ("[1.1 question 1]", "[1.1 question 0]", "paragraph 1.1: doubled: the heading [1.1 question 0] is there twice"),
         ("Question 1, of A?", "  ", "empty: nothing stands below [1.1 question 1]"),
@@ -172,6 +172,24 @@ def test_a_spoilt_file_is_named(folder: Path, old: str, new: str, said: str) -> 
     file = folder / "batch-01.txt"
     file.write_text(file.read_text().replace(old, new, 1))
     assert any(said in each for each in xquad.check([file], folder)[1])
+
+
+def test_a_paragraph_that_is_gone_is_one_fault(folder: Path) -> None:
+    file = folder / "batch-01.txt"
+    file.write_text(file.read_text().partition("[1.2 context]")[0])
+    assert xquad.check([file], folder)[1] == ["paragraph 1.2: missing: none of its headings is there, such as [1.2 context]"]
+
+
+def test_files_of_another_sample(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.txt").write_text("[77.1 context]\nHm.\n")
+    (tmp_path / "latin.txt").write_bytes(b"[1.1 context]\n\xe9")
+    for path, source, said in (
+        ("other.txt", folder, "no heading such as"),
+        ("latin.txt", folder, "line 2: byte 0xe9"),
+        ("other.txt", tmp_path, "has no manifest"),
+    ):
+        with pytest.raises(LingraftError, match=said):
+            xquad.check([tmp_path / path], source)
 
 
 def test_the_same_batch_twice(folder: Path, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def _sample(every: Sequence[Document], generator: np.random.Generator, paragraph
     enough = [number for number, found in enumerate(usable) if len(found) >= paragraphs]
     if few:
         said = f"{len(few)} of {len(every)} documents are left out, as they have fewer than {paragraphs} usable paragraphs with questions"
-        _warn(f"{said}: {', '.join(few)}")
+        _warn(f"{said}: {', '.join(few[:10])}{' …' if len(few) > 10 else ''}")
     if not enough:
         raise TextError(f"No document has {paragraphs} usable paragraphs with questions. Give fewer: --paragraphs.")
     if len(enough) < most:
@@ -299,16 +299,20 @@ def _translated(sample: Contents, sections: dict[str, Section], batches: Iterabl
 
 def _paragraph(name: str, source: Paragraph, sections: dict[str, Section], found: Found) -> Paragraph | None:
     """A translated paragraph, None where something is wrong with it. Its sections are taken out of `sections`."""
-    before, texts = len(found.problems), []
-    for part in ("context", *(f"question {number}" for number in range(len(source.qas)))):
-        section = sections.pop(f"{name} {part}", None)
+    parts = ["context", *(f"question {number}" for number in range(len(source.qas)))]
+    texts = [sections.pop(f"{name} {part}", None) for part in parts]
+    there = next(filter(None, texts), None)
+    if there is None:
+        found.problems.append(f"paragraph {name}: missing: none of its headings is there, such as [{name} context]")
+        return None
+    before = len(found.problems)
+    for part, section in zip(parts, texts, strict=True):
         if section is None:
-            found.problems.append(f"paragraph {name}: missing: there is no heading [{name} {part}]")
+            found.add(f"paragraph {name}", there, 0, f"missing: there is no heading [{name} {part}]")
         elif not section.text.strip():
             found.add(f"paragraph {name}", section, 0, f"empty: nothing stands below [{name} {part}]")
         elif part != "context" and (match := MARK.search(section.text)):
             found.add(f"paragraph {name}", section, match.start(), f"altered: [{name} {part}] has a mark, which belongs into the context")
-        texts.append(section)
     context, *questions = texts
     if context is None or not context.text.strip():
         return None

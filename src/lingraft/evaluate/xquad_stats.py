@@ -9,12 +9,12 @@ from typing import Any
 from lingraft.errors import LanguageError
 from lingraft.evaluate.squad import documents, split_range
 from lingraft.languages import parse
-from lingraft.text.words import WORD_DEFINITION, word_tokens
+from lingraft.text.words import word_tokens
 
 SIGNS = re.compile("([\u093c\u094d])")
 """Nukta and virama of Devanagari, which the Moses tokenizer of the paper's time cut off; later ones do not."""
 NO_LANGUAGES = ("dev", "gz", "xz", "zst")
-MISSING = f"lingraft's words ({WORD_DEFINITION}; punctuation apart), as {{}} is not installed (pip install {{}})"
+MISSING = "lingraft's words, as {0} is not installed (pip install {0})"
 
 
 def measure(path: Path) -> dict[str, Any]:
@@ -58,12 +58,12 @@ def _cutter(language: str) -> tuple[str, Callable[[str], list[str]]]:
         try:
             import jieba
         except ImportError:
-            return MISSING.format("jieba", "jieba"), word_tokens
+            return MISSING.format("jieba"), word_tokens
         jieba.setLogLevel(60)
         return "jieba for Chinese", jieba.lcut
     try:
         from sacremoses import MosesTokenizer
     except ImportError:
-        return MISSING.format("sacremoses", "sacremoses"), word_tokens
-    moses = MosesTokenizer(lang=language or "en")
+        return MISSING.format("sacremoses"), word_tokens
+    moses = MosesTokenizer(lang="en" if language in ("", "hi") else language)  # the Moses of the paper's time had no Hindi
     return "the Moses tokenizer (sacremoses)", lambda text: moses.tokenize(SIGNS.sub(r" \1 ", text), escape=False)
