@@ -165,7 +165,8 @@ PUNCTUATION = str.maketrans("", "", string.punctuation)
 CMRC_SIGNS = "-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』"
 """What CMRC's evaluation leaves out; its list has the ellipsis too, but as two characters, which no character equals."""
 _HAN = re.compile("([\u4e00-\u9fa5])")
-_WORDS = re.compile(r"\w+(?:[.'’-]\w+|,\d+)*|[^\w\s]")
+_ALONE = r"""\]\[(){}<>;@#$%&?!"«»“”‘„—"""
+_WORDS = re.compile(rf"[{_ALONE}]|\.{{2,}}|,(?!\d)|\.(?=\s*$)|(?:[^\s,.{_ALONE}]|,(?=\d)|\.(?!\s*$))+")
 
 
 def squad_tokens(example: Question, text: str) -> list[str]:
@@ -208,7 +209,8 @@ def cmrc_row(example: Question, prediction: str) -> tuple[float, float]:
 def cmrc_segments(text: str) -> list[str]:
     """Each Chinese character, and the words between them, in small letters and without CMRC's signs.
 
-    The official script cuts those words by NLTK; here punctuation is cut off, and inner full stops, hyphens and apostrophes are kept.
+    The official script cuts those words by NLTK. Here brackets and punctuation, a comma before no digit, and a last full stop are cut off
+    as there; English contractions are not.
     """
     return [word for piece in _HAN.split(_without_signs(text)) for word in _WORDS.findall(piece)]
 
