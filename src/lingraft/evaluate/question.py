@@ -56,7 +56,7 @@ def encode(examples: Sequence[Question], tokenizer: Any, names: list[str], setti
 def _cut(texts: list[str], tokenizer: Any, limit: int) -> list[str]:
     """The texts, each as far as its first `limit` tokens go; white space at the edges goes too."""
     stripped = [text.strip() for text in texts]
-    offsets = tokenizer(stripped, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    offsets = tokenizer(stripped, add_special_tokens=False, return_offsets_mapping=True, verbose=False)["offset_mapping"]
     return [text[: spans[limit - 1][1]] if len(spans) > limit else text for text, spans in zip(stripped, offsets, strict=True)]
 
 
