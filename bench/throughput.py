@@ -90,7 +90,7 @@ def load(path: Path) -> Start:
     from lingraft.text.shards import Shards
     from lingraft.tokenizer.vocabulary import blocks
     from lingraft.tongues import Tongue, masking
-    from lingraft.train.loop import Data
+    from lingraft.train.data import Data
 
     source = load_source(str(path / "model"), seed=0)
     for module in source.model.modules():

@@ -16,7 +16,8 @@ import transformers
 from lingraft.speed import pace
 from lingraft.train.allocator import keep_memory
 from lingraft.train.batches import Blocks
-from lingraft.train.loop import Data, bfloat16_pays
+from lingraft.train.data import Data
+from lingraft.train.loop import bfloat16_pays
 from lingraft.train.objectives import Vocabulary
 from lingraft.train.settings import PhaseSettings
 

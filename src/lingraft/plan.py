@@ -21,7 +21,8 @@ from lingraft.recipe import Recipe, load_recipe
 from lingraft.request import Request, check_aids, listed, opened
 from lingraft.run import Run
 from lingraft.speed import pace, steps_within
-from lingraft.train.loop import Data, Options, segments
+from lingraft.train.data import Data
+from lingraft.train.loop import Options, segments
 from lingraft.train.settings import PhaseSettings
 
 

@@ -25,7 +25,8 @@ from lingraft.model.parts import word_matrices
 from lingraft.model.surgery import graft
 from lingraft.train import checkpoint
 from lingraft.train.batches import Blocks
-from lingraft.train.loop import Data, Options, train
+from lingraft.train.data import Data
+from lingraft.train.loop import Options, train
 from lingraft.train.objectives import OBJECTIVES, Example
 from lingraft.train.settings import PhaseSettings
 

@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -78,6 +78,9 @@ class Recipe(BaseModel):
     def to_toml(self) -> str:
         """The whole recipe, defaults written out."""
         return tomli_w.dumps(self.model_dump(exclude_none=True))
+
+
+Settings = TypeVar("Settings", bound=BaseModel)
 
 
 def shipped() -> dict[str, str]:
@@ -194,3 +197,20 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
         return Recipe.model_validate({"name": name, **table})
     except ValidationError as error:
         raise RecipeError(_explain(name, error)) from error
+
+
+def changed(model: type[Settings], defaults: Mapping[str, Any], changes: Sequence[str]) -> Settings:
+    """Settings of a task or a probe: their defaults, and what --set changes. Raises RecipeError for an unknown key or value."""
+    table = dict(defaults)
+    for change in changes:
+        key, equals, text = change.partition("=")
+        if not equals:
+            raise RecipeError(f"--set {change!r} is not of the form KEY=VALUE, as in --set epochs=3.")
+        if key.strip() not in model.model_fields:
+            raise RecipeError(f"There is no setting {key.strip()!r} here. {suggest(key.strip(), model.model_fields)}")
+        table[key.strip()] = _value(text)
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RecipeError(f"--set {'.'.join(map(str, first['loc']))} = {first.get('input')!r}: {first['msg']}.") from error

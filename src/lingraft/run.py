@@ -10,8 +10,8 @@ from typing import Any
 from lingraft.errors import RunError, suggest
 from lingraft.files import read_json, write_json, write_text
 
-RECIPE, FACTS, METRICS, SCORES, ROWS, MODEL, REPORT = (
-    "recipe.toml", "run.json", "metrics.jsonl", "scores.jsonl", "rows.safetensors", "model", "report.html"
+RECIPE, FACTS, METRICS, SCORES, ROWS, MODEL, REPORT, EVALUATION = (
+    "recipe.toml", "run.json", "metrics.jsonl", "scores.jsonl", "rows.safetensors", "model", "report.html", "evaluation.json"
 )  # fmt: skip
 STAGES = ".stages"
 
@@ -117,11 +117,14 @@ class Run:
         """What a stage leaves in the folder."""
         if stage.startswith("phase."):
             return [self.path / "phases" / stage.removeprefix("phase.")]
+        if stage.startswith("seed."):
+            return [self.path / "seeds" / stage.removeprefix("seed.") / "scores.json"]
         names = {
             "tokenizer": ["tokenizer"],
             "tokens": ["tokens"],
             "rows": [ROWS],
             "held-out": ["held-out"],
+            "result": [EVALUATION],
             "initial": [SCORES],
             "model": [MODEL, REPORT],
         }

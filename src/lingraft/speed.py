@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lingraft.train.loop import Data, Options, train
+from lingraft.train.data import Data
+from lingraft.train.loop import Options, train
 from lingraft.train.settings import PhaseSettings
 
 MEASURED = 3

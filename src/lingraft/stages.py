@@ -47,7 +47,8 @@ from lingraft.tokenizer.measure import measure as measure_tokenizer
 from lingraft.tokenizer.prepare import prepare
 from lingraft.tongues import Tongue, Tongues, masking, tongues
 from lingraft.train import checkpoint
-from lingraft.train.loop import Data, Options, train
+from lingraft.train.data import Data
+from lingraft.train.loop import Options, train
 from lingraft.train.settings import PhaseSettings
 
 OUTPUT = "output."  # before the names of arrays in rows.safetensors that are of the output matrix

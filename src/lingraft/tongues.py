@@ -17,7 +17,7 @@ from lingraft.model.surgery import graft
 from lingraft.text.shards import Shards
 from lingraft.tokenizer import vocabulary
 from lingraft.train.batches import Blocks, Mixture
-from lingraft.train.loop import Data
+from lingraft.train.data import Data
 from lingraft.train.objectives import Vocabulary
 from lingraft.train.settings import PhaseSettings
 

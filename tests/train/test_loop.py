@@ -18,7 +18,8 @@ from lingraft.errors import Interrupted, MissingExtra, RecipeError, TrainingErro
 from lingraft.model.parts import parameters_of
 from lingraft.train import checkpoint
 from lingraft.train.batches import Blocks
-from lingraft.train.loop import Data, Options, Speed, train
+from lingraft.train.data import Data
+from lingraft.train.loop import Options, Speed, train
 from lingraft.train.objectives import OBJECTIVES, Example, Vocabulary, part_of
 from lingraft.train.settings import PhaseSettings, Switch
 

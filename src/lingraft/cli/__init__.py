@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lingraft.cli import align, demo, doctor, lexicon, recipes, report, tokenizer, transfer
+from lingraft.cli import align, demo, doctor, evaluate, lexicon, recipes, report, tokenizer, transfer
 from lingraft.errors import Interrupted, LingraftError, LingraftWarning
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("transfer")(transfer.transfer)
+app.command("evaluate")(evaluate.evaluate)
 app.command("align")(align.align)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)

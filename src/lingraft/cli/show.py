@@ -3,7 +3,7 @@
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lingraft.run import Run, is_main_process
@@ -70,3 +70,32 @@ def score_table(runs: Sequence[tuple[str, Run]]) -> None:
     seconds = [run.facts.get("seconds") for _, run in runs]
     table.add_row("training seconds", "", *("" if value is None else f"{value:.0f}" for value in seconds))
     Console().print(table)
+
+
+def evaluation_table(result: Mapping[str, Any]) -> None:
+    """Print scores of an evaluation, in percent: a row for each language and score, with what the baseline reaches."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("language", "score", "x 100", "95 % interval", "baseline", "examples")
+    for code, found in result["languages"].items():
+        for name, score in found["scores"].items():
+            deviation = "" if score["sd"] is None else f" ± {100 * score['sd']:.1f}"
+            interval = f"{100 * score['low']:.1f} to {100 * score['high']:.1f}"
+            table.add_row(
+                code, name, f"{100 * score['mean']:.1f}{deviation}", interval, f"{100 * found['baseline'][name]:.1f}", f"{found['n']:,}"
+            )
+    Console().print(table)
+    for seed, told in zip(result["seeds"], result["training"], strict=True):
+        print(f"seed {seed}: {_told(told)}")
+
+
+def _told(told: Mapping[str, Any]) -> str:
+    """How training went, with every restart and early stop."""
+    if not told["attempts"]:
+        return "the model's own head"
+    last = told["attempts"][-1]
+    best = f", best on development at step {last['best_step']}" if last["development"] else ""
+    early = ", stopped early" if last["stopped_early"] else ""
+    again = f", after {told['restarts']} restarts" if told["restarts"] else ""
+    return f"{last['steps']} steps in {last['seconds']:.0f} s{best}{early}{again}"

@@ -21,7 +21,8 @@ HEADS = {
 
 
 def load_with_head(name: str, head: str, labels: list[str], **options: Any) -> Any:
-    """The model of a folder or hub id with a head of HEADS, in float32; weights it lacks are drawn by torch's global generator.
+    """The model of a folder or hub id with a head of HEADS, in float32; weights it lacks are drawn by torch's global generator,
+    and their names are in its attribute `missing`.
 
     labels: names in the order of the head's outputs; none: one output. Raises ModelError where the family has no such head.
     """
@@ -34,13 +35,21 @@ def load_with_head(name: str, head: str, labels: list[str], **options: Any) -> A
     transformers.logging.set_verbosity_error()
     try:
         with warnings.catch_warnings(action="ignore"):
-            model = HEADS[head].from_pretrained(
-                name, config=config, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, ignore_mismatched_sizes=True
+            model, info = HEADS[head].from_pretrained(
+                name,
+                config=config,
+                dtype=torch.float32,
+                use_safetensors=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
             )
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"Cannot load {name!r} with a {head} head: {str(error).strip().splitlines()[0]}") from error
     finally:
         transformers.logging.set_verbosity(verbosity)
+    mismatched = [str(key[0] if isinstance(key, tuple) else key) for key in info["mismatched_keys"]]
+    model.missing = sorted(key for key in {*info["missing_keys"], *mismatched} if "pooler" not in key)
     return model
 
 
@@ -53,6 +62,7 @@ class Headed(nn.Module):
     def __init__(self, encoder: Any, head: nn.Module) -> None:
         super().__init__()
         self.encoder, self.head = encoder, head
+        self.missing: list[str] = []
 
     @property
     def config(self) -> Any:

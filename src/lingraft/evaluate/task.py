@@ -98,8 +98,9 @@ def collate(items: Sequence[Item], pad: int, device: torch.device | str = "cpu")
 
 
 def _padded(arrays: Sequence[Array], value: int) -> Array:
-    shape = [len(arrays), *np.max([array.shape for array in arrays], axis=0).astype(int)] if arrays[0].ndim else [len(arrays)]
-    found = np.full(shape, value, dtype=arrays[0].dtype)
+    if not arrays[0].ndim:
+        return np.array(arrays)
+    found = np.full([len(arrays), *np.max([array.shape for array in arrays], axis=0)], value, dtype=arrays[0].dtype)
     for number, array in enumerate(arrays):
-        found[(number, *(slice(0, size) for size in array.shape))] = array
+        found[number][tuple(slice(0, size) for size in array.shape)] = array
     return found

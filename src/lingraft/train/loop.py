@@ -19,25 +19,15 @@ import torch
 from accelerate import Accelerator
 
 from lingraft.errors import Interrupted, RecipeError, TrainingError
-from lingraft.model.heads import Predictor
 from lingraft.model.parts import FrozenRows, set_trainable
 from lingraft.train import checkpoint
 from lingraft.train.allocator import keep_memory
 from lingraft.train.alone import Alone
-from lingraft.train.batches import Blocks, Mixture
+from lingraft.train.data import Material
 from lingraft.train.fast import fast_dropout
-from lingraft.train.objectives import OBJECTIVES, Example, Vocabulary, part_of
 from lingraft.train.optimise import build_optimizer, learning_rate
-from lingraft.train.settings import PhaseSettings
+from lingraft.train.settings import TrainingSettings
 from lingraft.train.tracking import check_tracker, numbers, tracked
-
-
-@dataclass(frozen=True, slots=True)
-class Data:
-    """What a phase trains on."""
-
-    blocks: Blocks | Mixture
-    vocabulary: Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +36,7 @@ class Options:
 
     record: called with a dictionary for metrics.jsonl. progress: called with (phase, step, total, mean loss).
     resumed: called with the step a phase starts at, -1 for its beginning.
-    evaluate: held-out loss of the model as it is, called `evaluations` times.
+    evaluate: held-out loss of the model as it is, called `evaluations` times. enough: whether to stop here, asked after every step.
     track: a logger that accelerate knows (tensorboard, wandb, mlflow).
     alone: leave out the other processes, which have something else to do or wait.
     """
@@ -61,6 +51,7 @@ class Options:
     progress: Callable[[str, int, int, float], None] = lambda phase, step, total, loss: None
     resumed: Callable[[int], None] = lambda step: None
     evaluate: Callable[[Any], float] | None = None
+    enough: Callable[[], bool] | None = None
     track: str | None = None
     alone: bool = False
 
@@ -103,29 +94,21 @@ class Phase:
 
     name: str
     model: Any
-    settings: PhaseSettings
-    data: Data
+    settings: TrainingSettings
+    data: Material
     total: int
     seed: int
     folder: Path
     options: Options
     accelerator: Accelerator | Alone
     optimizer: torch.optim.Optimizer = field(init=False)
-    predictor: Predictor = field(init=False)
+    network: Any = field(init=False)
     wrapped: Any = None
     frozen: FrozenRows | None = None
     speed: Speed = field(default_factory=Speed)
     loss_sum: torch.Tensor | float = 0.0
     loss_steps: int = 0
     saved_at: float = field(default_factory=time.monotonic)
-
-    def objective(self) -> str:
-        """Name of the objective. Raises RecipeError where the model cannot be trained for it."""
-        if self.settings.objective == "auto":
-            return "clm" if self.data.vocabulary.mask is None else "mlm"
-        if self.settings.objective == "mlm" and self.data.vocabulary.mask is None:
-            raise RecipeError(f"Phase {self.name!r} asks for objective mlm, but the source is a causal model. Use objective = 'auto'.")
-        return self.settings.objective
 
 
 def bfloat16_pays(device: torch.device) -> bool:
@@ -151,7 +134,9 @@ def stop_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def train(name: str, model: Any, settings: PhaseSettings, data: Data, *, total: int, seed: int, folder: Path, options: Options) -> Speed:
+def train(
+    name: str, model: Any, settings: TrainingSettings, data: Material, *, total: int, seed: int, folder: Path, options: Options
+) -> Speed:
     """Train `model` in place for `total` steps, going on from the newest whole checkpoint below `folder`.
 
     Raises Interrupted after SIGINT or SIGTERM (a checkpoint is written first), TrainingError where the loss is not a number.
@@ -166,7 +151,7 @@ def train(name: str, model: Any, settings: PhaseSettings, data: Data, *, total: 
     phase = Phase(name, model, settings, data, total, seed, folder, options, accelerator, speed=Speed(options.warm_up))
     found = _resume(phase)
     if found and found.step >= total:
-        phase.predictor.remove()
+        phase.data.remove(phase.network)
         return phase.speed
     start = found.step if found else 0
     with _modes(phase), tracked(accelerator, name, settings.model_dump()), stop_signals() as caught:
@@ -175,14 +160,23 @@ def train(name: str, model: Any, settings: PhaseSettings, data: Data, *, total: 
         for step in range(start, total):
             _step(phase, step)
             _after_step(phase, step + 1, bool(caught))
+            if options.enough and _agreed(accelerator, options.enough()):
+                break
     if accelerator.is_main_process:
         checkpoint.save(folder, total, model, None, keep=options.keep)
     accelerator.wait_for_everyone()
     return phase.speed
 
 
+def _agreed(accelerator: Accelerator | Alone, wanted: bool) -> bool:
+    """Whether any process wants it: all get the same answer."""
+    return (
+        wanted if accelerator.num_processes == 1 else bool(accelerator.reduce(torch.tensor(float(wanted), device=accelerator.device)) > 0)
+    )
+
+
 def _resume(phase: Phase) -> checkpoint.Checkpoint | None:
-    phase.predictor = Predictor(phase.model)
+    phase.network = phase.data.network(phase.model)
     phase.model.to(phase.accelerator.device)
     found = checkpoint.latest(phase.folder) if phase.folder.exists() else None
     phase.optimizer = build_optimizer(phase.model, phase.settings)
@@ -214,7 +208,7 @@ def _modes(phase: Phase) -> Iterator[None]:
             yield
     finally:
         model.eval()
-        phase.predictor.remove()
+        phase.data.remove(phase.network)
         vars(model.base_model).pop("forward", None)
         for module, rate in dropouts.items():
             module.p = rate
@@ -232,7 +226,7 @@ def _set_dropout(model: Any, rate: float) -> None:
                 setattr(module, name, rate)
 
 
-def segments(settings: PhaseSettings, total: int) -> dict[int, list[str]]:
+def segments(settings: TrainingSettings, total: int) -> dict[int, list[str]]:
     """First step -> parts that train from it on."""
     return {0: settings.train, **{round(switch.at * total): switch.train for switch in settings.switch}}
 
@@ -242,8 +236,8 @@ def _enter_segment(phase: Phase, step: int) -> None:
     found = segments(phase.settings, phase.total)
     parts = found[max(first for first in found if first <= step)]
     partial = set_trainable(phase.model, parts)
-    phase.frozen = FrozenRows(phase.model, partial, phase.data.vocabulary.rows) if partial else None
-    phase.wrapped = phase.accelerator.prepare(phase.predictor)
+    phase.frozen = FrozenRows(phase.model, partial, phase.data.rows) if partial else None
+    phase.wrapped = phase.accelerator.prepare(phase.network)
 
 
 def _step(phase: Phase, step: int) -> None:
@@ -251,9 +245,9 @@ def _step(phase: Phase, step: int) -> None:
     began = time.perf_counter()
     if phase.wrapped is None or step in segments(phase.settings, phase.total):
         _enter_segment(phase, step)
-    example = _example(phase, step)
+    batch = phase.data.batch(settings, step, phase.seed)
     torch.manual_seed(int(np.random.SeedSequence([phase.seed, step, accelerator.process_index]).generate_state(1, np.uint64)[0] >> 1))
-    loss = sum(_backward(phase, example, index) for index in range(settings.accumulation))
+    loss = sum(_backward(phase, batch, index) for index in range(settings.accumulation))
     if phase.frozen:
         phase.frozen.mask_gradients()
     if settings.clip:
@@ -267,33 +261,17 @@ def _step(phase: Phase, step: int) -> None:
     if phase.frozen:
         phase.frozen.restore()
     phase.loss_sum, phase.loss_steps = phase.loss_sum + loss, phase.loss_steps + 1
-    phase.speed.add(example.inputs.size, time.perf_counter() - began)
+    phase.speed.add(phase.data.size(batch), time.perf_counter() - began)
 
 
-def _example(phase: Phase, step: int) -> Example:
-    settings, data = phase.settings, phase.data
-    ids = data.blocks.batch(step, settings.batch, phase.seed)
-    generator = np.random.default_rng([phase.seed, step])
-    return OBJECTIVES[phase.objective()](ids, data.vocabulary, settings.mask_rate, settings.whole_words, generator)
-
-
-def _backward(phase: Phase, example: Example, index: int) -> torch.Tensor:
-    """Gradients of this process's share `index` of the batch; returns its part of the batch's mean loss, (), detached.
-
-    Losses are summed and divided by the number of predictions in the *global* batch, so that processes and accumulation change nothing.
-    """
+def _backward(phase: Phase, batch: Any, index: int) -> torch.Tensor:
+    """Gradients of this process's share `index` of the batch; returns its part of the batch's mean loss, (), detached."""
     accelerator, count = phase.accelerator, phase.settings.accumulation
-    share = part_of(example, accelerator.process_index * count + index, accelerator.num_processes * count)
-    inputs, positions, targets = (
-        torch.from_numpy(array).to(accelerator.device) for array in (share.inputs, share.positions, share.targets)
-    )
-    last = index == count - 1
+    place, shares, last = accelerator.process_index * count + index, accelerator.num_processes * count, index == count - 1
     with contextlib.nullcontext() if last else accelerator.no_sync(phase.wrapped), _autocast(phase):
-        logits = phase.wrapped(inputs, positions)
-    summed = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
-    loss = summed / len(example.positions)
+        loss = phase.data.loss(phase.wrapped, batch, place, shares, accelerator.device)
     accelerator.backward(loss * accelerator.num_processes)
-    phase.predictor.release()
+    phase.data.release(phase.network)
     return loss.detach()
 
 
@@ -309,7 +287,7 @@ def _after_step(phase: Phase, done: int, stop: bool) -> None:
     boundary = done % options.log_steps == 0 or end
     fixed = bool(options.checkpoint_steps) and done % options.checkpoint_steps == 0  # type: ignore[operator]
     if phase.accelerator.num_processes > 1:
-        stop = boundary and bool(phase.accelerator.reduce(torch.tensor(float(stop), device=phase.accelerator.device)) > 0)
+        stop = boundary and _agreed(phase.accelerator, stop)
     if boundary or fixed or stop:
         _log(phase, done)
     if options.evaluate and (end or done % max(1, -(-phase.total // options.evaluations)) == 0):

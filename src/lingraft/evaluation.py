@@ -1,0 +1,230 @@
+"""`lingraft evaluate`: fine-tune on a task with n seeds, score every language, and keep what a reader needs to trust the numbers."""
+
+import contextlib
+import json
+import shutil
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lingraft.errors import LingraftWarning, ModelError, RunError, TextError, suggest
+from lingraft.evaluate.bootstrap import combined_interval, summary
+from lingraft.evaluate.learning import Learner, fit
+from lingraft.evaluate.table import TASKS
+from lingraft.evaluate.task import Array, Task, TaskSettings, rows, scores
+from lingraft.files import digest, locked, read_json, write_json, write_text
+from lingraft.languages import parse
+from lingraft.model.load import load_config, load_tokenizer
+from lingraft.recipe import changed
+from lingraft.run import EVALUATION, Run, is_main_process
+from lingraft.train.loop import Options
+
+PACKAGES = ("lingraft", "torch", "transformers", "tokenizers", "scikit-learn")
+ANOTHER_SEED = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Exam:
+    """What is asked: a model on a task, learnt from `train`, chosen on `development`, scored on one text for each language."""
+
+    model: str
+    name: str
+    task: Task
+    train: Sequence[Any]
+    development: Sequence[Any]
+    examples: Mapping[str, Sequence[Any]]
+    settings: TaskSettings
+
+
+def evaluate(
+    model: str,
+    *,
+    task: str,
+    evaluation: Sequence[str],
+    out: str | Path,
+    train: Sequence[str] = (),
+    development: Sequence[str] = (),
+    language: str = "und",
+    seeds: int = 1,
+    changes: Sequence[str] = (),
+    name: str = "",
+    keep: bool = False,
+    options: Options | None = None,
+) -> dict[str, Any]:
+    """Fine-tune `model` on a task and score it, and return what OUT/evaluation.json holds. The same call goes on where it stopped.
+
+    model: folder or hub id. task: a name in TASKS. train, development, evaluation: paths; `CODE=PATH` names the language of one, and
+    several of `evaluation` are zero-shot targets. Without train the model's own head is scored. seeds: how many, from 0 on.
+    keep: leave the fine-tuned models in OUT/seeds/N/model. name: how tables call the system (default: the model's).
+    Raises LingraftError where something the user gave is wrong.
+    """
+    if task not in TASKS:
+        raise RunError(f"There is no task {task!r}. {suggest(task, TASKS)}")
+    chosen = TASKS[task]
+    settings = changed(TaskSettings, chosen.defaults, changes)
+    texts = dict(_language_and_path(place, language) for place in evaluation)
+    if len(texts) < len(evaluation):
+        raise RunError("Two --eval of the same language: name each as CODE=PATH, as in --eval de=de/test.conllu --eval fr=fr/test.conllu.")
+    load_config(model)
+    read = {code: _read(chosen, [path]) for code, path in texts.items()}
+    exam = Exam(model, task, chosen, _read(chosen, train), _read(chosen, development), read, settings)
+    if not train:
+        _learner(exam, 0)  # what is wrong with the model's head shows before anything is written
+    inputs = {"model": model, "task": task, "settings": settings.model_dump(), "data": _digests(train, development, texts)}
+    with locked(Path(out)) if is_main_process() else contextlib.nullcontext():
+        run = Run.create(out)
+        run.begin("result", inputs)
+        for seed in range(seeds if train else 1):
+            if not run.begin(f"seed.{seed}", inputs):
+                _one_seed(exam, seed, run.path / "seeds" / str(seed), keep, options or Options())
+                run.finish(f"seed.{seed}")
+        if not is_main_process():
+            return {}
+        result = {"name": name or Path(model).name or model, **inputs, **_summary(exam, run, seeds if train else 1)}
+        write_json(run.path / EVALUATION, {**result, "versions": {package: version(package) for package in PACKAGES}})
+        run.finish("result")
+    return dict(read_json(run.path / EVALUATION))
+
+
+def _language_and_path(place: str, language: str) -> tuple[str, str]:
+    """The language and the path of an --eval."""
+    code, equals, path = place.partition("=")
+    if equals and "/" not in code and "." not in code and "#" not in code:
+        return parse(code).code, path
+    return language if language == "und" else parse(language).code, place
+
+
+def _read(task: Task, places: Sequence[str]) -> list[Any]:
+    """The examples of all places. Raises TextError where a place has none."""
+    found = []
+    for place in places:
+        here = task.read(Path(place))
+        if not here:
+            raise TextError(f"{place} has no examples.")
+        found += here
+    return found
+
+
+def _digests(train: Sequence[str], development: Sequence[str], texts: Mapping[str, str]) -> dict[str, Any]:
+    """Path and SHA-256 of everything that is read."""
+    places = {"train": train, "development": development, **{f"evaluation {code}": [path] for code, path in texts.items()}}
+
+    def facts(place: str) -> dict[str, str]:
+        path = Path(place.partition("#")[0])
+        return {"path": place, "sha256": digest(path) if path.exists() else ""}
+
+    return {name: [facts(place) for place in found] for name, found in places.items() if found}
+
+
+def _learner(exam: Exam, seed: int) -> Learner:
+    """The model with its head: the model's own labels where nothing is trained, else those of the training examples."""
+    torch.manual_seed(seed)
+    tokenizer, own = load_tokenizer(exam.model), not exam.train
+    labels = _names(exam.model) if own else exam.task.kind.labels([*exam.train, *exam.development])
+    model = exam.task.kind.build(exam.model, labels)
+    if own and model.missing:
+        raise ModelError(
+            f"{exam.model!r} has no head for the task {exam.name!r} ({model.missing[0]} is missing). Give --train to fine-tune one."
+        )
+    labels = _understood(exam, labels) if own else labels
+    if tokenizer.pad_token_id is None and getattr(model.config, "pad_token_id", None) is None:
+        model.config.pad_token_id = tokenizer.eos_token_id
+    longest = min(exam.settings.length, tokenizer.model_max_length)
+    return Learner(exam.task, model, tokenizer, labels, exam.settings.model_copy(update={"length": longest}))
+
+
+def _names(model: str) -> list[str]:
+    """What a model's configuration calls the outputs of its head."""
+    return [str(name) for _, name in sorted(load_config(model).id2label.items())]
+
+
+def _understood(exam: Exam, names: list[str]) -> list[str]:
+    """A head's own names; where it only numbers its outputs, the labels of the examples, in alphabetical order, and a warning says so."""
+    found = exam.task.kind.labels([example for examples in exam.examples.values() for example in examples])
+    if not found or not all(name.startswith("LABEL_") for name in names):
+        return names
+    if len(names) < len(found):
+        raise ModelError(f"The head of {exam.model!r} tells {len(names)} labels apart; --eval has {len(found)}. Give --train.")
+    warnings.warn(f"The head of {exam.model!r} numbers its labels: taken as {', '.join(found)}.", LingraftWarning, stacklevel=2)
+    return [*found, *names[len(found) :]]
+
+
+def _one_seed(exam: Exam, seed: int, folder: Path, keep: bool, options: Options) -> None:
+    """Train with one seed, more than once where development says that it failed, and write what came out."""
+    facts: dict[str, Any] = {"attempts": []}
+    best: tuple[float, Learner] | None = None
+    floor = _floor(exam)
+    for attempt in range(1 + exam.settings.restarts):
+        learner = _learner(exam, seed + ANOTHER_SEED * attempt)
+        if exam.train:
+            told = fit(learner, exam.train, exam.development, seed + ANOTHER_SEED * attempt, folder / f"attempt-{attempt}", options)
+            facts["attempts"].append({"seed": seed + ANOTHER_SEED * attempt, **told})
+        reached = max((score for _, score in facts["attempts"][-1]["development"]), default=np.inf) if exam.train else np.inf
+        if best is None or reached > best[0]:
+            best = (reached, learner)
+        if reached > floor:
+            break
+    if best is None or not is_main_process():
+        return
+    facts["restarts"] = len(facts["attempts"]) - 1 if exam.train else 0
+    found = {code: best[1].predictions(examples) for code, examples in exam.examples.items()}
+    for code, predictions in found.items():
+        lines = [{"gold": exam.task.gold(example), "predicted": p} for example, p in zip(exam.examples[code], predictions, strict=True)]
+        write_text(folder / f"predictions-{code}.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    if keep:
+        best[1].model.save_pretrained(folder / "model")
+        best[1].tokenizer.save_pretrained(folder / "model")
+    for left in folder.glob("attempt-*"):
+        shutil.rmtree(left)
+    measured = {code: scores(exam.task, exam.examples[code], predictions) for code, predictions in found.items()}
+    write_json(folder / "scores.json", {"scores": measured, **facts})
+
+
+def _floor(exam: Exam) -> float:
+    """What the baseline reaches on the development set; minus infinity without one."""
+    if not exam.development:
+        return -np.inf
+    guessed = exam.task.baseline(exam.train, exam.development)
+    return scores(exam.task, exam.development, guessed)[exam.task.main]
+
+
+def _summary(exam: Exam, run: Run, seeds: int) -> dict[str, Any]:
+    """Scores of every language over the seeds with intervals, their mean over languages, the baselines, and how training went."""
+    told = [read_json(run.path / "seeds" / str(seed) / "scores.json") for seed in range(seeds)]
+    languages: dict[str, Any] = {}
+    baselines: dict[str, dict[str, float]] = {}
+    for code, examples in exam.examples.items():
+        baselines[code] = scores(exam.task, examples, exam.task.baseline(exam.train, examples))
+        each = [seed["scores"][code] for seed in told]
+        lines = [_stored_rows(exam, run.path / "seeds" / str(seed) / f"predictions-{code}.jsonl", code) for seed in range(seeds)]
+        found = {}
+        for name in each[0]:
+            low, high = combined_interval(lines, exam.task.reduce, name, seed=0)
+            found[name] = {**summary([scored[name] for scored in each]), "low": low, "high": high}
+        languages[code] = {"scores": found, "baseline": baselines[code], "n": len(examples)}
+    names = next(iter(languages.values()))["scores"]
+    mean = {name: summary([float(np.mean([s["scores"][code][name] for code in exam.examples])) for s in told]) for name in names}
+    if len(languages) == 1:
+        mean = names
+    baseline = {name: float(np.mean([scored[name] for scored in baselines.values()])) for name in names}
+    training = [{key: value for key, value in seed.items() if key != "scores"} for seed in told]
+    return {
+        "main": exam.task.main,
+        "scores": mean,
+        "baseline": baseline,
+        "languages": languages,
+        "seeds": list(range(seeds)),
+        "training": training,
+    }
+
+
+def _stored_rows(exam: Exam, path: Path, code: str) -> Array:
+    """(n, k) numbers of the examples' scores, from a file of predictions."""
+    predictions = [json.loads(line)["predicted"] for line in path.read_text(encoding="utf-8").splitlines()]
+    return rows(exam.task, exam.examples[code], predictions)

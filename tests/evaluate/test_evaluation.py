@@ -1,0 +1,208 @@
+"""Fine-tuning and scoring: what is learnt is found again, what is interrupted goes on, and numbers say what they are."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lingraft.errors import LingraftError
+from lingraft.evaluate.bootstrap import combined_interval, summary
+from lingraft.evaluate.learning import Items
+from lingraft.evaluate.table import TASKS
+from lingraft.evaluate.tagging import TAGGING, accuracy, spans, windows
+from lingraft.evaluate.task import TaskSettings, collate
+from lingraft.evaluation import evaluate
+from lingraft.train.loop import Options
+
+QUICK = ("steps=80", "batch=16", "learning_rate=5e-3", "precision=float32")
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def treebank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """CoNLL-U in which a word's tag is its first letter's: vowels are VERB, others NOUN, the full stop PUNCT."""
+    folder = tmp_path_factory.mktemp("treebank")
+    generator = np.random.default_rng(0)
+    words = ["".join(generator.choice(list("aeioubcdfg"), size=3)) for _ in range(40)]
+    for name, size in (("train", 120), ("dev", 20), ("test", 30)):
+        lines = []
+        for _ in range(size):
+            chosen = [*generator.choice(words, size=5), "."]
+            tags = ["PUNCT" if word == "." else "VERB" if word[0] in "aeiou" else "NOUN" for word in chosen]
+            columns = [
+                f"{i}\t{word}\t_\t{tag}\t_\t_\t{i - 1}\t{'root' if i == 1 else 'dep'}\t_\t_"
+                for i, (word, tag) in enumerate(zip(chosen, tags, strict=True), 1)
+            ]
+            lines.append("\n".join(columns) + "\n\n")
+        (folder / f"{name}.conllu").write_text("".join(lines))
+    return folder
+
+
+def run(pico: Callable[[str], Path], treebank: Path, out: Path, **more: Any) -> dict[str, Any]:
+    """Evaluate a pico BERT on the treebank."""
+    asked: dict[str, Any] = {"train": [str(treebank / "train.conllu")], "evaluation": [f"de={treebank / 'test.conllu'}"], "changes": QUICK}
+    return evaluate(str(pico("bert")), task="pos", out=out, **{**asked, **more})
+
+
+def test_what_is_learnt_shows_beside_its_baseline(pico: Callable[[str], Path], treebank: Path, tmp_path: Path) -> None:
+    found = run(pico, treebank, tmp_path / "out", seeds=2)
+    score = found["languages"]["de"]["scores"]["accuracy"]
+    assert score["n"] == 2 and score["sd"] is not None and score["low"] <= score["mean"] <= score["high"]
+    assert score["mean"] > 0.8
+    assert found["scores"]["accuracy"] == score
+    assert found["data"]["train"][0]["sha256"] and found["versions"]["lingraft"]
+    lines = [json.loads(line) for line in (tmp_path / "out/seeds/1/predictions-de.jsonl").read_text().splitlines()]
+    right = sum(a == b for line in lines for a, b in zip(line["gold"], line["predicted"], strict=True))
+    told = json.loads((tmp_path / "out/seeds/1/scores.json").read_text())
+    assert told["scores"]["de"]["accuracy"] == pytest.approx(right / sum(len(line["gold"]) for line in lines))
+
+
+def test_interrupted_goes_on_to_the_same_predictions(pico: Callable[[str], Path], treebank: Path, tmp_path: Path) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(phase: str, step: int, total: int, loss: float) -> None:
+        if step == 50:
+            raise Stop
+
+    more = {"development": [str(treebank / "dev.conllu")], "seeds": 2}
+    with pytest.raises(Stop):
+        run(pico, treebank, tmp_path / "a", **more, options=Options(checkpoint_steps=30, progress=stop))
+    told = run(pico, treebank, tmp_path / "a", **more)
+    whole = run(pico, treebank, tmp_path / "b", **more)
+    assert told["scores"] == whole["scores"]
+    assert told["training"][0]["attempts"][0]["development"] == whole["training"][0]["attempts"][0]["development"]
+    for seed in (0, 1):
+        name = f"seeds/{seed}/predictions-de.jsonl"
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert not list((tmp_path / "a").rglob("*.safetensors"))
+
+
+def test_more_seeds_are_added_and_other_inputs_refused(pico: Callable[[str], Path], treebank: Path, tmp_path: Path) -> None:
+    first = run(pico, treebank, tmp_path / "out")
+    before = (tmp_path / "out/seeds/0/scores.json").stat().st_mtime_ns
+    second = run(pico, treebank, tmp_path / "out", seeds=2)
+    assert (tmp_path / "out/seeds/0/scores.json").stat().st_mtime_ns == before
+    assert first["scores"]["accuracy"]["n"] == 1 and second["scores"]["accuracy"]["n"] == 2
+    with pytest.raises(LingraftError, match="batch: was 16, now 8"):
+        run(pico, treebank, tmp_path / "out", changes=[*QUICK, "batch=8"])
+
+
+def test_a_kept_model_scores_by_its_own_head(pico: Callable[[str], Path], treebank: Path, tmp_path: Path) -> None:
+    told = run(pico, treebank, tmp_path / "out", keep=True)
+    model = str(tmp_path / "out/seeds/0/model")
+    own = evaluate(model, task="pos", evaluation=[str(treebank / "test.conllu")], language="de", out=tmp_path / "own")
+    assert own["scores"]["accuracy"]["mean"] == told["scores"]["accuracy"]["mean"]
+    with pytest.raises(LingraftError, match="has no head for the task 'pos'"):
+        evaluate(str(pico("bert")), task="pos", evaluation=[str(treebank / "test.conllu")], out=tmp_path / "none")
+
+
+def test_training_stops_early_and_keeps_the_best(pico: Callable[[str], Path], treebank: Path, tmp_path: Path) -> None:
+    changes = ["epochs=40", "batch=16", "learning_rate=1e-2", "precision=float32", "patience=2"]
+    told = run(pico, treebank, tmp_path / "out", changes=changes, development=[str(treebank / "dev.conllu")])["training"][0]["attempts"][0]
+    scores = [score for _, score in told["development"]]
+    assert told["stopped_early"] and len(scores) < 40
+    assert told["best_step"] == told["development"][scores.index(max(scores))][0]
+
+
+def test_a_run_that_learns_nothing_is_started_again(pico: Callable[[str], Path], treebank: Path, tmp_path: Path) -> None:
+    changes = ["steps=2", "learning_rate=1e-7", "restarts=2"]
+    told = run(pico, treebank, tmp_path / "out", changes=changes, development=[str(treebank / "dev.conllu")])["training"][0]
+    assert told["restarts"] == 2 and [attempt["seed"] for attempt in told["attempts"]] == [0, 1000, 2000]
+
+
+def test_zero_shot_languages_are_averaged(pico: Callable[[str], Path], treebank: Path, tmp_path: Path) -> None:
+    places = [f"de={treebank / 'test.conllu'}", f"fr={treebank / 'dev.conllu'}"]
+    told = run(pico, treebank, tmp_path / "out", evaluation=places)
+    values = [told["languages"][code]["scores"]["accuracy"]["mean"] for code in ("de", "fr")]
+    assert told["scores"]["accuracy"]["mean"] == pytest.approx(np.mean(values))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"task": "poss"}, "Did you mean 'pos'"),
+        ({"changes": ["epoch=3"]}, "Did you mean 'epochs'"),
+        ({"changes": ["batch=0"]}, "batch = 0"),
+        ({"evaluation": ["nowhere.conllu"]}, "nowhere.conllu"),
+        ({"evaluation": ["xx-bad-=a.conllu"]}, "xx-bad-"),
+    ],
+)
+def test_mistakes_are_named_and_leave_nothing(
+    pico: Callable[[str], Path], treebank: Path, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    asked: dict[str, Any] = {"task": "pos", "train": [str(treebank / "train.conllu")], "evaluation": [str(treebank / "test.conllu")]}
+    with pytest.raises(LingraftError, match=message):
+        evaluate(str(pico("bert")), out=tmp_path / "out", **{**asked, **change})
+    assert not (tmp_path / "out").exists()
+
+
+def test_command_line_prints_json_alone_on_stdout(pico: Callable[[str], Path], treebank: Path, tmp_path: Path, call: Call) -> None:
+    sets = [part for change in QUICK for part in ("--set", change)]
+    data = ["--train", treebank / "train.conllu", "--eval", treebank / "test.conllu", "--language", "de"]
+    status, out, _ = call("evaluate", pico("bert"), "--task", "pos", *data, "--out", tmp_path / "out", *sets, "--json")
+    assert status == 0 and set(json.loads(out)["scores"]["accuracy"]) >= {"mean", "sd", "n"}
+    assert json.loads(out)["scores"]["accuracy"]["sd"] is None
+    status, out, _ = call("evaluate", pico("bert"), "--task", "list")
+    assert status == 0 and [line.split()[0] for line in out.splitlines()] == list(TASKS)
+
+
+def test_batches_see_every_item_once_an_epoch_and_hold_like_lengths() -> None:
+    lengths = np.random.default_rng(0).integers(3, 60, size=160)
+    items = [{"input_ids": np.zeros(length, dtype=np.int64), "example": np.array(i)} for i, length in enumerate(lengths)]
+    batches = [Items(TAGGING, items, 0).batch(TaskSettings(batch=10), step, seed=3) for step in range(16)]
+    assert sorted(int(item["example"]) for batch in batches for item in batch) == list(range(160))
+    spread = [np.ptp([len(item["input_ids"]) for item in batch]) for batch in batches]
+    assert np.mean(spread) < 10
+
+
+def test_collate_pads_every_rank() -> None:
+    items = [
+        {"input_ids": np.array([5, 6]), "labels": np.array([1, 2]), "pairs": np.ones((1, 2)), "n": np.array(4), "example": np.array(0)},
+        {"input_ids": np.array([7]), "labels": np.array([3]), "pairs": np.ones((2, 1)), "n": np.array(5), "example": np.array(1)},
+    ]
+    batch = {name: tensor.tolist() for name, tensor in collate(items, pad=9).items()}
+    assert batch["input_ids"] == [[5, 6], [7, 9]] and batch["attention_mask"] == [[1, 1], [1, 0]]
+    assert batch["labels"] == [[1, 2], [3, -100]] and batch["n"] == [4, 5]
+    assert batch["pairs"] == [[[1, 1], [0, 0]], [[1, 0], [1, 0]]]
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta", "gpt2"])
+def test_windows_hold_every_word_once(pico: Callable[[str], Path], family: str) -> None:
+    from lingraft.model.load import load_tokenizer
+
+    tokenizer = load_tokenizer(str(pico(family)))
+    words = ["abc", "d", "efghijkl", "mn", "opq", "\u200b", "rstu"]
+    for length in (8, 64):
+        found = windows(words, tokenizer, length)
+        assert [word for window in found for word in window.words] == list(range(len(words)))
+        assert all(len(window.ids) <= length and len(window.first) == len(window.words) for window in found)
+
+
+@pytest.mark.parametrize(
+    ("tags", "found"),
+    [
+        ("O B-PER I-PER O", {("PER", 1, 2)}),
+        ("B-PER B-PER", {("PER", 0, 0), ("PER", 1, 1)}),
+        ("I-PER I-LOC", {("PER", 0, 0), ("LOC", 1, 1)}),
+        ("B-PER I-LOC I-LOC", {("PER", 0, 0), ("LOC", 1, 2)}),
+        ("O O", set()),
+        ("B-LOC O I-LOC", {("LOC", 0, 0), ("LOC", 2, 2)}),
+    ],
+)
+def test_spans_are_those_of_the_conll_evaluation(tags: str, found: set[tuple[str, int, int]]) -> None:
+    assert spans(tags.split()) == found
+
+
+def test_interval_narrows_with_examples_and_widens_with_seeds() -> None:
+    generator = np.random.default_rng(0)
+    few, many = (np.stack([generator.random(n) < 0.7, np.ones(n)], axis=1) for n in (50, 2000))
+    widths = [np.subtract(*combined_interval(rows, accuracy, "accuracy", seed=0)[::-1]) for rows in ([few], [many])]
+    assert widths[1] < widths[0] / 3
+    apart = combined_interval([many, np.stack([many[:, 0] * 0, many[:, 1]], axis=1)], accuracy, "accuracy", seed=0)
+    assert apart[1] - apart[0] > 0.5
+    assert summary([0.5]) == {"mean": 0.5, "sd": None, "n": 1}
+    assert summary([0.0, 1.0])["sd"] == pytest.approx(np.sqrt(0.5))
