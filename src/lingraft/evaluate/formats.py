@@ -8,6 +8,8 @@ quotation marks), .csv, .jsonl, .json (an array, or lines), .parquet, and each o
 import csv
 import io
 import json
+import math
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +24,8 @@ DEV = ("dev", "validation", "valid", "val")
 TEXT = "text premise sentence1 text_a question sentence question1 s1 sentence_a context passage review document"
 SECOND = "hypothesis sentence2 text_b question2 s2 sentence_b sentence"
 MRPC = ("quality", "#1 string", "#2 string")
-LABEL = "label gold_label score is_duplicate answer similarity relatedness_score entailment_judgment labels.label"
+LABEL = "label gold_label is_duplicate answer entailment_judgment"
+SCORE = "score similarity relatedness_score label gold_label labels.label"
 UNDECIDED = "-"
 """The label of a pair on which annotators did not agree, in SNLI and its followers."""
 
@@ -55,10 +58,12 @@ class Layout:
     lenient: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     one_language: bool = False
+    label: str = LABEL
     texts: Callable[[Record, str], tuple[str, str]] | None = None
 
 
 OWN = Layout()
+NUMBERS = Layout(label=SCORE)
 
 
 def locate(path: Path | str) -> tuple[str, dict[str, str]]:
@@ -71,6 +76,8 @@ def locate(path: Path | str) -> tuple[str, dict[str, str]]:
     for key in choices:
         if key not in CHOICES:
             raise TextError(f"{path}: there is no choice {key!r}. {suggest(key, CHOICES)}")
+        if key in ("split", "language") and not re.fullmatch(r"[\w.-]+", choices[key]):
+            raise TextError(f"{path}: {choices[key]!r} is no name of a {key}.")
     return place, choices
 
 
@@ -81,7 +88,7 @@ def files(path: Path | str, layout: Layout = OWN) -> list[str]:
         return [place]
     wanted, language = choices.get("split", "dev"), choices.get("language", "*")
     for pattern in layout.files:
-        names = [pattern.format(split=split, language=language) for split in (DEV if wanted in DEV else (wanted,))]
+        names = [re.sub(r"\*+", "*", pattern.format(split=split, language=language)) for split in (DEV if wanted in DEV else (wanted,))]
         found = sorted({str(file) for name in names for file in Path(place).glob(name) if file.is_file() and "_answer" not in file.name})
         if len(found) == 1 or (found and layout.together):
             return found
@@ -123,7 +130,7 @@ def values(path: Path | str, layout: Layout = OWN) -> Iterator[tuple[str, Any]]:
 
 
 def lines(file: str) -> Iterator[tuple[int, str]]:
-    """(number, text) of the lines of a file that are not blank. Raises TextError where it is not UTF-8."""
+    """(number, text) of each line of a file. Raises TextError where it is not UTF-8."""
     with open_bytes(file) as stream:
         for number, line in enumerate(stream, 1):
             refuse_binary(line, file)
@@ -131,18 +138,17 @@ def lines(file: str) -> Iterator[tuple[int, str]]:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError:
                 raise TextError(f"{file}, line {number}: not UTF-8. Convert the file, for example with iconv -f latin1 -t utf-8.") from None
-            if text.strip():
-                yield number, text
+            yield number, text
 
 
 def _tsv(file: str, layout: Layout) -> Iterator[tuple[str, Record]]:
-    return _table(file, ((number, line.rstrip("\r\n").split("\t")) for number, line in lines(file)), layout)
+    return _table(file, ((number, line.rstrip("\r\n").split("\t")) for number, line in lines(file) if line.strip()), layout)
 
 
 def _csv(file: str, layout: Layout) -> Iterator[tuple[str, Record]]:
     reader = csv.reader((text for _, text in lines(file)), strict=True)
     try:
-        yield from _table(file, ((reader.line_num, row) for row in reader), layout)
+        yield from _table(file, ((reader.line_num, row) for row in reader if row), layout)
     except csv.Error as error:
         raise TextError(f"{file}, line {reader.line_num}: {error}. A .csv file has commas and double quotation marks.") from None
 
@@ -168,6 +174,8 @@ def _json(file: str) -> Iterator[tuple[str, Any]]:
     """Values of JSON lines, or of one array."""
     source = lines(file)
     for number, line in source:
+        if not line.strip():
+            continue
         try:
             value = json.loads(line + "".join(more for _, more in source) if line.lstrip().startswith("[") else line)
         except json.JSONDecodeError as error:
@@ -254,16 +262,19 @@ def read_pairs(path: Path | str, layout: Layout = OWN) -> list[Pair]:
     return found
 
 
-def read_numbers(path: Path | str, layout: Layout = OWN) -> list[Pair]:
+def read_numbers(path: Path | str, layout: Layout = NUMBERS) -> list[Pair]:
     """The same, with numbers for labels."""
     return [Pair(pair.first, pair.second, _number(pair), pair.id) for pair in read_pairs(path, layout)]
 
 
 def _number(pair: Pair) -> float:
     try:
-        return float(pair.label)
+        number = float(pair.label)
     except ValueError:
-        raise TextError(f"{pair.id}: {pair.label!r} is not a number. Choose the column of scores: PATH#label=COLUMN.") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise TextError(f"{pair.id}: {pair.label!r} is not a number. Choose the column of scores: PATH#label=COLUMN.")
+    return number
 
 
 def _check_language(path: str, language: str | None, languages: set[Any], layout: Layout) -> None:
@@ -285,7 +296,7 @@ def _texts(record: Record, place: str, choices: Mapping[str, str], layout: Layou
 
 
 def _label(record: Record, place: str, choices: Mapping[str, str], layout: Layout) -> str:
-    name = column(record, place, choices.get("label"), [*LABEL.split(), MRPC[0]], "label")
+    name = column(record, place, choices.get("label"), [*layout.label.split(), MRPC[0]], "label")
     value = record[name]
     label = str(value).lower() if isinstance(value, bool) else str(value).strip()
     if isinstance(value, dict | list) or value is None or not label:
