@@ -23,23 +23,23 @@ def labels(examples: Sequence[Pair]) -> list[str]:
 
 
 def encode_texts(firsts: Sequence[str], seconds: Sequence[str], tokenizer: Any, length: int) -> list[Item]:
-    """input_ids (length,) of texts or pairs, and token_type_ids where the tokenizer has them; the longer text of a pair is cut first.
+    """input_ids and token_type_ids (length,) of texts, or of pairs as the tokenizer joins them, the longer text of a pair cut first.
 
     Where a tokenizer puts nothing between two texts, as those of decoders do, a line break stands there. An empty text is one token.
     """
-    both = any(seconds)
-    between = tokenizer("a", "a", return_special_tokens_mask=True)["special_tokens_mask"] if both else []
-    if both and not any(np.trim_zeros(np.array(between) == 0) == 0):
-        seconds = [f"\n{text}" for text in seconds]
-    texts = (list(firsts), list(seconds)) if both else (list(firsts),)
-    encoded = tokenizer(*texts, truncation="longest_first", max_length=length)
-    names = [name for name in ("input_ids", "token_type_ids") if name in encoded]
-    nothing = {"input_ids": [tokenizer.eos_token_id or tokenizer.unk_token_id or 0], "token_type_ids": [0]}
-    return [{name: np.array(encoded[name][i] or nothing[name], dtype=np.int64) for name in names} for i in range(len(firsts))]
+    texts = [list(firsts)]
+    if any(seconds):
+        special = tokenizer("a", "a", return_special_tokens_mask=True)["special_tokens_mask"]
+        is_joined = "1" not in "".join(map(str, special)).strip("1")
+        texts.append([f"\n{text}" if is_joined else text for text in seconds])
+    encoded = tokenizer(*texts, truncation="longest_first", max_length=length, return_token_type_ids=True)
+    nothing = [tokenizer.eos_token_id or tokenizer.unk_token_id or 0]
+    pairs = zip(encoded["input_ids"], encoded["token_type_ids"], strict=True)
+    return [{"input_ids": np.array(ids or nothing), "token_type_ids": np.array(types or [0])} for ids, types in pairs]
 
 
 def encode(examples: Sequence[Pair], tokenizer: Any, names: list[str], settings: TaskSettings) -> list[Item]:
-    """Items of input_ids (length,), perhaps token_type_ids (length,), and labels (): numbers, -100 for one the head does not know."""
+    """Items of input_ids, token_type_ids (length,) and labels (): numbers, -100 for one the head does not know."""
     number = {name: i for i, name in enumerate(names)}
     items = encode_texts([pair.first for pair in examples], [pair.second for pair in examples], tokenizer, settings.length)
     found = [np.float32(pair.label) if isinstance(pair.label, float) else number.get(pair.label, -100) for pair in examples]
@@ -63,7 +63,7 @@ def inputs(model: Any, batch: Batch) -> Batch:
     pad = config.get_text_config().pad_token_id
     mask = batch["attention_mask"]
     given = {"input_ids": batch["input_ids"].masked_fill(mask == 0, pad or 0), "attention_mask": mask}
-    if "token_type_ids" in batch and (getattr(config, "type_vocab_size", 0) or 0) > 1:
+    if (getattr(config, "type_vocab_size", 0) or 0) > 1:
         given["token_type_ids"] = batch["token_type_ids"]
     return given
 

@@ -42,8 +42,8 @@ def spans(record: Record, place: str) -> tuple[str, str]:
     text, marks = _need(record, place, "text"), []
     for number, before, after in ((1, "_", "_"), (2, "[", "]")):
         start, span = (_need(record, place, f"target.span{number}_{what}") for what in ("index", "text"))
-        if text[start : start + len(span)] != span:
-            raise TextError(f"{place}: span {number}, {span!r}, does not stand at character {start} of the text.")
+        if not (isinstance(start, int) and isinstance(span, str) and isinstance(text, str) and 0 <= start <= len(text) - len(span)):
+            raise TextError(f"{place}: span {number}, {span!r}, cannot stand at character {start!r} of the text.")
         marks.append((start, start + len(span), before, after))
     for start, end, before, after in sorted(marks, reverse=True):
         text = text[:start] + before + text[start:end] + after + text[end:]

@@ -177,7 +177,7 @@ def _json(file: str) -> Iterator[tuple[str, Any]]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line + "".join(more for _, more in source) if line.lstrip().startswith("[") else line)
+            value = json.loads(line + "".join(more for _, more in source) if line.lstrip().startswith("[") else line.strip())
         except json.JSONDecodeError as error:
             place = f"{file}, line {number + error.lineno - 1}"
             raise TextError(f"{place}: not JSON ({error.msg}). Give one object a line, or one array of them.") from None
