@@ -52,7 +52,11 @@ MNLI_HEADER = (
     " | sentence1 | sentence2 | label1 | gold_label"
 )
 XNLI_HEADER = "language | gold_label | sentence1_binary_parse | sentence1 | sentence2 | promptID | label1"
-WSC = {"target": {"span2_index": 5, "span1_index": 0, "span1_text": "小明", "span2_text": "他"}, "text": "小明说今天他不来。", "label": "true"}
+WSC = {
+    "target": {"span2_index": 5, "span1_index": 0, "span1_text": "小明", "span2_text": "他"},
+    "text": "小明说今天他不来。",
+    "label": "true",
+}
 OFFICIAL = {
     "glue/cola": ("dev.tsv", table("gj04 | 1 | | A \"good one.", "gj04 | 0 | * | A bad."), [('A "good one.', "", "1"), ("A bad.", "", "0")]),
     "glue/mnli": ("dev_matched.tsv", table(MNLI_HEADER, "0|1|1e|x|(|(|(|(| One. | Two. | neutral | entailment"), [("One.", "Two.", "entailment")]),
@@ -137,7 +141,9 @@ def test_own_files_have_any_columns(kind: str, write: Write, tmp_path: Path) -> 
     else:
         write(f"own.{kind}", jsonl(*records) if kind == "jsonl" else json.dumps(records, indent=1))
     found = CLASSIFICATION_TASKS["classify"].read(Path(f"{path}#text=Body&second=Answer&label=topic"))
-    assert [(pair.first, pair.second, pair.label) for pair in found] == [(record["Body"], record["Answer"], record["topic"]) for record in records]
+    assert [(pair.first, pair.second, pair.label) for pair in found] == [
+        (record["Body"], record["Answer"], record["topic"]) for record in records
+    ]
 
 
 def test_a_number_may_stand_in_an_object(write: Write) -> None:
@@ -260,7 +266,9 @@ def pad_of(tokenizer: Any) -> int:
     return next((int(i) for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0)
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta", "xlm", "distilbert", "electra", "modernbert", "gpt2", "opt", "llama", "qwen2", "gemma2"])
+@pytest.mark.parametrize(
+    "family", ["bert", "roberta", "xlm", "distilbert", "electra", "modernbert", "gpt2", "opt", "llama", "qwen2", "gemma2"]
+)
 def test_padding_changes_no_prediction(family: str, pico: Callable[[str], Path]) -> None:
     folder, settings = pico(family), TaskSettings(length=24)
     tokenizer = AutoTokenizer.from_pretrained(folder)
