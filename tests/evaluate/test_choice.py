@@ -18,8 +18,12 @@ from lingraft.evaluate.task import TaskSettings, collate, scores
 
 C3 = [
     [["男：你好。", "女：再见。"], [{"question": "谁走了？", "choice": ["男的", "女的", "没有人"], "answer": "女的"}], "1-1"],
-    [["一段话。"], [{"question": "甲？", "choice": ["一", "二"], "answer": "一"}, {"question": "乙？", "choice": ["三", "四"], "answer": "四"}], "1-2"],
-]  # fmt: skip
+    [
+        ["一段话。"],
+        [{"question": "甲？", "choice": ["一", "二"], "answer": "一"}, {"question": "乙？", "choice": ["三", "四"], "answer": "四"}],
+        "1-2",
+    ],
+]
 
 
 def questions(name: str, path: Path | str) -> list[tuple[str, str, list[str], int]]:

@@ -51,6 +51,7 @@ MNLI_HEADER = (
     "index | promptID | pairID | genre | sentence1_binary_parse | sentence2_binary_parse | sentence1_parse | sentence2_parse"
     " | sentence1 | sentence2 | label1 | gold_label"
 )
+STSB_HEADER = "index | genre | filename | year | old_index | source1 | source2 | sentence1 | sentence2 | score"
 XNLI_HEADER = "language | gold_label | sentence1_binary_parse | sentence1 | sentence2 | promptID | label1"
 WSC = {
     "target": {"span2_index": 5, "span1_index": 0, "span1_text": "小明", "span2_text": "他"},
@@ -58,16 +59,36 @@ WSC = {
     "label": "true",
 }
 OFFICIAL = {
-    "glue/cola": ("dev.tsv", table("gj04 | 1 | | A \"good one.", "gj04 | 0 | * | A bad."), [('A "good one.', "", "1"), ("A bad.", "", "0")]),
-    "glue/mnli": ("dev_matched.tsv", table(MNLI_HEADER, "0|1|1e|x|(|(|(|(| One. | Two. | neutral | entailment"), [("One.", "Two.", "entailment")]),
-    "glue/mrpc": ("msr_paraphrase_test.txt", "\ufeff" + table("Quality | #1 ID | #2 ID | #1 String | #2 String", "1 | 7 | 8 | One. | Two."), [("One.", "Two.", "1")]),
-    "glue/qnli": ("dev.tsv", table("index | question | sentence | label", "0 | Who? | He. | not_entailment"), [("Who?", "He.", "not_entailment")]),
-    "glue/qqp": ("dev.tsv", table("id | qid1 | qid2 | question1 | question2 | is_duplicate", "0 | 1 | 2 | Why? | How? | 0"), [("Why?", "How?", "0")]),
-    "glue/rte": ("dev.tsv", table("index | sentence1 | sentence2 | label", "0 | One. | Two. | entailment"), [("One.", "Two.", "entailment")]),
+    "glue/cola": ("dev.tsv", table('gj04 | 1 | | A "good one.', "gj04 | 0 | * | A bad."), [('A "good one.', "", "1"), ("A bad.", "", "0")]),
+    "glue/mnli": (
+        "dev_matched.tsv",
+        table(MNLI_HEADER, "0|1|1e|x|(|(|(|(| One. | Two. | neutral | entailment"),
+        [("One.", "Two.", "entailment")],
+    ),
+    "glue/mrpc": (
+        "msr_paraphrase_test.txt",
+        "\ufeff" + table("Quality | #1 ID | #2 ID | #1 String | #2 String", "1 | 7 | 8 | One. | Two."),
+        [("One.", "Two.", "1")],
+    ),
+    "glue/qnli": (
+        "dev.tsv",
+        table("index | question | sentence | label", "0 | Who? | He. | not_entailment"),
+        [("Who?", "He.", "not_entailment")],
+    ),
+    "glue/qqp": (
+        "dev.tsv",
+        table("id | qid1 | qid2 | question1 | question2 | is_duplicate", "0 | 1 | 2 | Why? | How? | 0"),
+        [("Why?", "How?", "0")],
+    ),
+    "glue/rte": (
+        "dev.tsv",
+        table("index | sentence1 | sentence2 | label", "0 | One. | Two. | entailment"),
+        [("One.", "Two.", "entailment")],
+    ),
     "glue/sst2": ("dev.tsv.gz", table("sentence | label", "fine | 1", "poor | 0"), [("fine", "", "1"), ("poor", "", "0")]),
-    "glue/stsb": ("dev.tsv", table("index | genre | filename | year | old_index | source1 | source2 | sentence1 | sentence2 | score", "0|a|b|c|1|n|n| One. | Two. | 4.750"), [("One.", "Two.", 4.75)]),
+    "glue/stsb": ("dev.tsv", table(STSB_HEADER, "0|a|b|c|1|n|n| One. | Two. | 4.750"), [("One.", "Two.", 4.75)]),
     "xnli": ("xnli.dev.tsv", table(XNLI_HEADER, "sw | contradiction | ( | Moja. | Mbili. | 1 | x"), [("Moja.", "Mbili.", "contradiction")]),
-    "pawsx": ("dev_2k.tsv", table("id | sentence1 | sentence2 | label", "1 | One \" . | Two . | 0"), [('One " .', "Two .", "0")]),
+    "pawsx": ("dev_2k.tsv", table("id | sentence1 | sentence2 | label", '1 | One " . | Two . | 0'), [('One " .', "Two .", "0")]),
     "mldoc": ("german.dev", table("CCAT | Ein Text.", "MCAT | Noch einer."), [("Ein Text.", "", "CCAT"), ("Noch einer.", "", "MCAT")]),
     "clue/afqmc": ("dev.json", jsonl({"sentence1": "甲", "sentence2": "乙", "label": "0"}), [("甲", "乙", "0")]),
     "clue/cmnli": ("dev.json", jsonl({"sentence1": "甲", "sentence2": "乙", "label": "neutral"}), [("甲", "乙", "neutral")]),
@@ -75,7 +96,7 @@ OFFICIAL = {
     "clue/tnews": ("dev.json", jsonl({"label": "102", "label_desc": "news_x", "sentence": "甲", "keywords": "乙,丙"}), [("甲", "", "102")]),
     "clue/iflytek": ("dev.json", jsonl({"label": 110, "label_des": "社区", "sentence": "甲"}), [("甲", "", "110")]),
     "clue/wsc": ("dev.json", jsonl(WSC), [("_小明_说今天[他]不来。", "", "1")]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", [*OFFICIAL])
