@@ -18,7 +18,8 @@ from transformers import AutoTokenizer
 
 from lingraft.errors import LingraftWarning, TextError
 from lingraft.evaluate import classification, formats
-from lingraft.evaluate.classification import CLASSIFICATION_TASKS, Layout, Pair
+from lingraft.evaluate.choice import CHOICE_TASKS
+from lingraft.evaluate.classification import CLASSIFICATION_TASKS, Pair
 from lingraft.evaluate.task import Task, TaskSettings, collate, scores
 
 Write = Callable[[str, str], Path]
@@ -118,6 +119,12 @@ def test_every_official_benchmark_has_a_layout_here() -> None:
     assert set(CLASSIFICATION_TASKS) - set(OFFICIAL) == {"classify", "regress", "glue/mnli-mm"}
 
 
+def test_the_page_of_tasks_has_every_task_with_its_main_score() -> None:
+    lines = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8").splitlines()
+    rows = {line.split("`")[1]: line.split("|")[4].split(",")[0].strip() for line in lines if line.startswith("| `")}
+    assert rows == {name: task.main for name, task in {**CLASSIFICATION_TASKS, **CHOICE_TASKS}.items()}
+
+
 def test_mnli_has_two_development_files_and_one_for_training(write: Write) -> None:
     for file, text in (("train", "A."), ("dev_matched", "B."), ("dev_mismatched", "C.")):
         folder = write(f"MNLI/{file}.tsv", table(MNLI_HEADER, f"0|1|1e|x|(|(|(|(| {text} | Two. | neutral | entailment")).parent
@@ -132,7 +139,7 @@ def test_xnli_takes_one_language_of_many_and_the_translated_training_files(write
     read = CLASSIFICATION_TASKS["xnli"].read
     rows = [f"{code} | neutral | ( | {code} one. | {code} two. | 1 | x" for code in ("de", "sw")]
     path = write("XNLI/xnli.test.tsv", table(XNLI_HEADER, *rows))
-    write("XNLI/multinli.train.sw.tsv", table("premise | hypo | label", "Moja. | Mbili. | contradictory").replace("hypo\t", "hypothesis\t"))
+    write("XNLI/multinli.train.sw.tsv", table("premise | hypo | label", "Moja. | Mbili. | contradictory"))
     assert [pair.first for pair in read(Path(f"{path}#language=sw"))] == ["sw one."]
     assert [pair.first for pair in read(Path(f"{path.parent}#split=test&language=de"))] == ["de one."]
     assert [pair.label for pair in read(Path(f"{path.parent}#split=train&language=sw"))] == ["contradiction"]
@@ -185,6 +192,13 @@ def test_the_hub_gives_labels_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     found = CLASSIFICATION_TASKS["classify"].read(Path("hub:owner/name@small#train"))
     assert [(pair.first, pair.label) for pair in found] == [("fine", "good")]
     assert asked == {"names": ("owner/name", "small"), "split": "train", "streaming": True}
+
+    def fail(*names: str | None, **options: Any) -> None:
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    with pytest.raises(TextError, match=r"hub:owner/name cannot be read: no route\. Are the name and the split 'validation' right"):
+        CLASSIFICATION_TASKS["classify"].read(Path("hub:owner/name"))
 
 
 WRONG = {
@@ -352,4 +366,3 @@ def test_labels_that_the_head_does_not_know_are_no_part_of_the_loss(pico: Callab
     tokenizer = AutoTokenizer.from_pretrained(pico("bert"))
     items = classification.encode([Pair("a", "", "x", ""), Pair("a", "", "?", "")], tokenizer, ["x", "y"], TaskSettings())
     assert classification.count(collate(items, 0)) == 1
-    assert Layout().labels == {}

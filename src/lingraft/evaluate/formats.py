@@ -22,7 +22,7 @@ from lingraft.text.read import COMPRESSIONS, open_bytes, refuse_binary
 CHOICES = ("split", "language", "text", "second", "label", "question", "options")
 DEV = ("dev", "validation", "valid", "val")
 TEXT = "text premise sentence1 text_a question sentence question1 s1 sentence_a context passage review document"
-SECOND = "hypothesis sentence2 text_b question2 s2 sentence_b sentence"
+SECOND = "hypothesis hypo sentence2 text_b question2 s2 sentence_b sentence"
 MRPC = ("quality", "#1 string", "#2 string")
 LABEL = "label gold_label is_duplicate answer entailment_judgment"
 SCORE = "score similarity relatedness_score label gold_label labels.label"
