@@ -89,15 +89,16 @@ def rows(task: Task, examples: Sequence[Any], predictions: Sequence[Any]) -> Arr
 
 
 def collate(items: Sequence[Item], pad: int, device: torch.device | str = "cpu") -> Batch:
-    """A batch of items: arrays padded at their ends to the longest, and `attention_mask` beside them."""
+    """A batch of items: arrays padded at their ends to the longest, and `attention_mask` beside them where items have none of their own."""
     names = [name for name in items[0] if name != "example"]
-    batch = {name: _padded([item[name] for item in items], pad if name == "input_ids" else PADDING.get(name, 0)) for name in names}
-    lengths = np.array([len(item["input_ids"]) for item in items])
-    batch["attention_mask"] = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
+    batch = {name: padded([item[name] for item in items], pad if name == "input_ids" else PADDING.get(name, 0)) for name in names}
+    if "attention_mask" not in batch:
+        batch["attention_mask"] = padded([np.ones(len(item["input_ids"]), dtype=np.int64) for item in items], 0)
     return {name: torch.from_numpy(array).to(device) for name, array in batch.items()}
 
 
-def _padded(arrays: Sequence[Array], value: int) -> Array:
+def padded(arrays: Sequence[Array], value: int) -> Array:
+    """Arrays of one rank as one, `value` at the ends of the shorter ones."""
     if not arrays[0].ndim:
         return np.array(arrays)
     found = np.full([len(arrays), *np.max([array.shape for array in arrays], axis=0)], value, dtype=arrays[0].dtype)
