@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lingraft.cli import align, compare, demo, doctor, evaluate, lexicon, recipes, report, tokenizer, transfer
+from lingraft.cli import align, compare, demo, doctor, evaluate, lexicon, recipes, report, tokenizer, transfer, xquad
 from lingraft.errors import Interrupted, LingraftError, LingraftWarning
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command("compare")(compare.compare)
 app.command("doctor")(doctor.doctor)
 app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(lexicon.app, name="lexicon")
+app.add_typer(xquad.app, name="xquad")
 app.add_typer(recipes.app, name="recipes")
 
 

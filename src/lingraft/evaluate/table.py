@@ -1,24 +1,41 @@
 """TASKS: every task by its name."""
 
-from pathlib import Path
-
-from lingraft.evaluate import tagging
+from lingraft.evaluate import parsing, roles, tagging
+from lingraft.evaluate.choice import CHOICE_TASKS
+from lingraft.evaluate.classification import CLASSIFICATION_TASKS
+from lingraft.evaluate.columns import read_ner, read_pos
+from lingraft.evaluate.question import QUESTION_TASKS
+from lingraft.evaluate.tagging import TAGGING, Sentence
 from lingraft.evaluate.task import Task
-from lingraft.text.read import open_bytes
 
 
-def read_pos(path: Path) -> list[tagging.Sentence]:
-    with open_bytes(str(path)) as f:
-        text = f.read().decode()
-    found = []
-    for block in text.split("\n\n"):
-        rows = [line.split("\t") for line in block.split("\n") if line and line[0] != "#"]
-        rows = [row for row in rows if row[0].isdigit()]
-        if rows:
-            found.append(tagging.Sentence([row[1] for row in rows], [row[3] for row in rows]))
-    return found
+def _tags(sentence: Sentence) -> list[str]:
+    return sentence.tags
 
 
 TASKS: dict[str, Task] = {
-    "pos": Task(tagging.TAGGING, read_pos, tagging.accuracy_row, tagging.accuracy, tagging.tag_of_each_word, lambda s: s.tags)
+    "pos": Task(
+        TAGGING,
+        read_pos,
+        tagging.accuracy_row,
+        tagging.accuracy,
+        tagging.tag_of_each_word,
+        _tags,
+        about="part-of-speech tags: UPOS of CoNLL-U",
+    ),
+    "ner": Task(
+        TAGGING,
+        read_ner,
+        tagging.span_row,
+        tagging.span_f1,
+        tagging.tag_of_each_word,
+        _tags,
+        main="f1",
+        about="named entities: columns with BIO tags, CoNLL and WikiANN; F1 of spans",
+    ),
+    "parsing": parsing.TASK,
+    "srl": roles.TASK,
+    **QUESTION_TASKS,
+    **CLASSIFICATION_TASKS,
+    **CHOICE_TASKS,
 }
