@@ -11,6 +11,7 @@ import pytest
 from lingraft.errors import LingraftError
 from lingraft.evaluate.bootstrap import combined_interval, summary
 from lingraft.evaluate.learning import Items
+from lingraft.evaluate.measures import MEASURES
 from lingraft.evaluate.table import TASKS
 from lingraft.evaluate.tagging import TAGGING, accuracy, spans, windows
 from lingraft.evaluate.task import TaskSettings, collate
@@ -147,7 +148,19 @@ def test_command_line_prints_json_alone_on_stdout(pico: Callable[[str], Path], t
     assert status == 0 and set(json.loads(out)["scores"]["accuracy"]) >= {"mean", "sd", "n"}
     assert json.loads(out)["scores"]["accuracy"]["sd"] is None
     status, out, _ = call("evaluate", pico("bert"), "--task", "list")
-    assert status == 0 and [line.split()[0] for line in out.splitlines()] == list(TASKS)
+    assert status == 0 and [line.split()[0] for line in out.splitlines()] == [*TASKS, *MEASURES]
+
+
+def test_a_model_is_measured_as_it_is(pico: Callable[[str], Path], world: Any, tmp_path: Path) -> None:
+    told = evaluate(
+        str(pico("bert")), task="language-modelling", evaluation=[f"en={world.plain}"], out=tmp_path / "lm", changes=["max_characters=500"]
+    )
+    assert told["scores"]["loss"]["n"] == 1 and told["scores"]["bits_per_byte"]["mean"] > 0
+    assert told["baseline"]["loss"] == pytest.approx(np.log(400), rel=0.1)
+    told = evaluate(str(pico("bert")), task="retrieval", evaluation=[f"de={world.parallel}"], out=tmp_path / "pairs", changes=["layer=0"])
+    assert 0 <= told["languages"]["de"]["scores"]["accuracy"]["mean"] <= 1
+    with pytest.raises(LingraftError, match="as it is"):
+        evaluate(str(pico("bert")), task="retrieval", evaluation=[f"de={world.parallel}"], train=["x"], out=tmp_path / "no")
 
 
 def test_batches_see_every_item_once_an_epoch_and_hold_like_lengths() -> None:
