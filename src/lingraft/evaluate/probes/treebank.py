@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from conllu import parse
 from conllu.exceptions import ParseException
-from scipy.sparse import coo_array
+from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree, shortest_path
 
 from lingraft.errors import TextError
@@ -75,6 +75,6 @@ def _sentence(block: list[str], place: str) -> Sentence:
     return Sentence([token["form"] for token in tokens], heads, np.array([token["upos"] != "PUNCT" for token in tokens], dtype=bool))
 
 
-def _adjacency(heads: Array) -> coo_array:
+def _adjacency(heads: Array) -> csr_array:
     below = np.flatnonzero(heads >= 0)
-    return coo_array((np.ones(len(below)), (below, heads[below])), shape=(len(heads), len(heads)))
+    return csr_array((np.ones(len(below)), (below, heads[below])), shape=(len(heads), len(heads)))
