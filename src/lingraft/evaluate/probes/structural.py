@@ -57,53 +57,53 @@ class Part:
             yield self.states[torch.from_numpy(rows).to(device)], torch.from_numpy(gold).to(device), torch.from_numpy(lengths).to(device)
 
 
-def squared_distances(states: torch.Tensor, B: torch.Tensor) -> torch.Tensor:
-    """||B (h_i - h_j)||^2, (batch, n, n), of states (batch, n, dim) under B (rank, dim)."""
-    mapped = states @ B.T
+def squared_distances(states: torch.Tensor, projection: torch.Tensor) -> torch.Tensor:
+    """||B (h_i - h_j)||^2, (batch, n, n), of states (batch, n, dim) under a projection (rank, dim)."""
+    mapped = states @ projection.T
     products = mapped @ mapped.transpose(1, 2)
     norms = products.diagonal(dim1=1, dim2=2)
     return (norms.unsqueeze(1) + norms.unsqueeze(2) - 2 * products).clamp(min=0)
 
 
-def batch_loss(states: torch.Tensor, gold: torch.Tensor, lengths: torch.Tensor, B: torch.Tensor) -> torch.Tensor:
+def batch_loss(states: torch.Tensor, gold: torch.Tensor, lengths: torch.Tensor, projection: torch.Tensor) -> torch.Tensor:
     """The probe's objective, summed over the sentences of a batch."""
     inside = torch.arange(states.shape[1], device=states.device) < lengths.unsqueeze(1)
     pairs = inside.unsqueeze(1) & inside.unsqueeze(2)
-    return (((squared_distances(states, B) - gold).abs() * pairs).sum((1, 2)) / lengths**2).sum()
+    return (((squared_distances(states, projection) - gold).abs() * pairs).sum((1, 2)) / lengths**2).sum()
 
 
 def fit(train: Part, development: Part, settings: StructuralSettings, seed: int) -> torch.Tensor:
-    """B (rank, dim) with the least loss on development."""
+    """The projection B (rank, dim) with the least loss on development."""
     generator, width = torch.Generator().manual_seed(seed), train.states.shape[1]
     start = torch.rand((settings.rank or width, width), generator=generator) * 0.1 - 0.05
-    B = start.to(train.states.device).requires_grad_()
+    projection = start.to(train.states.device).requires_grad_()
     rate, order = settings.learning_rate, np.random.default_rng(seed)
-    optimizer = torch.optim.Adam([B], lr=rate)
-    best, kept, last_gain = np.inf, B.detach().clone(), 0
+    optimizer = torch.optim.Adam([projection], lr=rate)
+    best, kept, last_gain = np.inf, projection.detach().clone(), 0
     for epoch in range(settings.epochs):
         for batch in train.batches(order.permutation(len(train.sentences)), settings.batch):
             optimizer.zero_grad()
-            (batch_loss(*batch, B) / len(batch[2])).backward()
+            (batch_loss(*batch, projection) / len(batch[2])).backward()
             optimizer.step()
         with torch.no_grad():
             every = np.arange(len(development.sentences))
-            loss = sum(float(batch_loss(*batch, B)) for batch in development.batches(every, settings.batch)) / len(every)
+            loss = sum(float(batch_loss(*batch, projection)) for batch in development.batches(every, settings.batch)) / len(every)
         if loss < best - GAIN:
-            best, kept, last_gain = loss, B.detach().clone(), epoch
+            best, kept, last_gain = loss, projection.detach().clone(), epoch
             continue
         rate *= 0.1
-        optimizer = torch.optim.Adam([B], lr=rate)
+        optimizer = torch.optim.Adam([projection], lr=rate)
         if epoch - last_gain >= PATIENCE:
             break
     return kept
 
 
 @torch.no_grad()
-def predicted(part: Part, B: torch.Tensor) -> list[Array]:
+def predicted(part: Part, projection: torch.Tensor) -> list[Array]:
     """(n, n) predicted distances of each sentence."""
     found: list[Array] = []
     for states, _, lengths in part.batches(np.arange(len(part.sentences)), 32):
-        distances = squared_distances(states, B).cpu().numpy()
+        distances = squared_distances(states, projection).cpu().numpy()
         found += [square[:length, :length] for square, length in zip(distances, lengths.tolist(), strict=True)]
     return found
 

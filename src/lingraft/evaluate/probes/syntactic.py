@@ -219,7 +219,8 @@ def answer(question: Question) -> Answer:
     asked = found[~np.isnan(found)]
     if not len(asked):
         raise TextError(
-            f"No pair of {question.evaluation} differs in exactly one piece of this model's vocabulary. --set score=pll compares whole sentences."
+            f"No pair of {question.evaluation} differs in exactly one piece of this model's vocabulary. "
+            "--set score=pll compares whole sentences."
         )
     rows = table(pairs, found)
     macros = {f"accuracy_{group}": _macro([row for row in rows if row["group"] == group]) for group in (AGREEMENT, REFLEXIVES)}
