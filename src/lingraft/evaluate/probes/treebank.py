@@ -67,7 +67,7 @@ def _sentence(block: list[str], place: str) -> Sentence:
         tokens = [token for tokens in parse("\n".join(block) + "\n", fields=COLUMNS) for token in tokens if isinstance(token["id"], int)]
         heads = np.array([int(token["head"]) for token in tokens]) - 1
     except (ParseException, KeyError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = "a word without a head" if isinstance(error, TypeError) else str(error).splitlines()[0]
         raise TextError(f"{place}: this sentence is not CoNLL-U with heads ({reason}). Its ten columns are separated by tabs.") from None
     is_inside = bool(len(heads)) and bool(((heads >= -1) & (heads < len(heads))).all())
     if len(heads) and not (is_inside and (heads < 0).sum() == 1 and connected_components(_adjacency(heads), directed=False)[0] == 1):
