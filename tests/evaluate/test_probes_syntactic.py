@@ -99,7 +99,7 @@ def test_macro_averages_are_over_constructions(pico: Callable[[str], Path], tmp_
     assert means["accuracy"] == pytest.approx(np.mean([means[f"accuracy/{name}"] for name in names]))
     assert means["accuracy_agreement"] == pytest.approx(np.mean([means[f"accuracy/{name}"] for name in names[:2]]))
     assert means["accuracy_reflexives"] == means["accuracy/reflexives_across_relative"]
-    assert means["coverage"] == 4 / 5 and "accuracy/npi_across_anim" not in means
+    assert means["coverage"] == 1 and "accuracy/npi_across_anim" not in means
     assert found["baseline"]["accuracy"] == 0.5 and len(found["constructions"]) == len(CONSTRUCTIONS) + 1
     lines = [json.loads(line) for line in (tmp_path / "out/predictions.jsonl").read_text().splitlines()]
     assert [line["margin"] is None for line in lines] == [False] * 4 + [True]

@@ -213,23 +213,33 @@ def _macro(rows: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def answer(question: Question) -> Answer:
-    """Accuracy, macro-averaged over constructions and, where the paper's are there, over its two groups; micro; each construction's."""
+    """Accuracy, macro-averaged over constructions and over the paper's two groups; micro; coverage; each construction's.
+
+    Where the data has constructions of the paper, the first, micro and coverage are over these alone (CLAMS has others too).
+    """
     pairs = some(read_minimal_pairs(question.evaluation), question.evaluation)
     found = margins(question, pairs)
-    asked = found[~np.isnan(found)]
-    if not len(asked):
+    if np.isnan(found).all():
         raise TextError(
             f"No pair of {question.evaluation} differs in exactly one piece of this model's vocabulary. "
             "--set score=pll compares whole sentences."
         )
     rows = table(pairs, found)
+    counted = [row for row in rows if row["group"] != "other"] or rows
+    numbers = {name: [row[name] for row in counted] for name in ("pairs", "covered", "accuracy")}
+    right = sum(covered * (accuracy or 0) for covered, accuracy in zip(numbers["covered"], numbers["accuracy"], strict=True))
     macros = {f"accuracy_{group}": _macro([row for row in rows if row["group"] == group]) for group in (AGREEMENT, REFLEXIVES)}
-    each = {f"accuracy/{row['name']}": row["accuracy"] for row in rows}
-    scores = {"accuracy": _macro(rows), "accuracy_micro": _accuracy(asked), **macros, **each}
+    micro = right / sum(numbers["covered"]) if sum(numbers["covered"]) else None
+    scores = {
+        "accuracy": _macro(counted),
+        "accuracy_micro": micro,
+        **macros,
+        **{f"accuracy/{row['name']}": row["accuracy"] for row in rows},
+    }
     kept = {name: float(value) for name, value in scores.items() if value is not None}
-    baseline = dict.fromkeys(kept, 0.5)
+    coverage = sum(numbers["covered"]) / sum(numbers["pairs"])
     lines = [
         {"construction": pair.construction, "good": pair.good, "bad": pair.bad, "margin": None if np.isnan(value) else float(value)}
         for pair, value in zip(pairs, found, strict=True)
     ]
-    return Answer([{**kept, "coverage": len(asked) / len(pairs)}], baseline, lines, {"constructions": rows})
+    return Answer([{**kept, "coverage": coverage}], dict.fromkeys(kept, 0.5), lines, {"constructions": rows})

@@ -90,7 +90,7 @@ def features(encoder: Encoder, pairs: Sequence[Pair], representation: str, layer
 
 def fit(seen: Array, same: Array, strength: float, seed: int) -> Pipeline:
     """Logistic regression on standardised features (n, width)."""
-    return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000, random_state=seed)).fit(seen, same)
+    return make_pipeline(StandardScaler(), LogisticRegression(C=strength, tol=1e-3, max_iter=1000, random_state=seed)).fit(seen, same)
 
 
 def answer(question: Question) -> Answer:
