@@ -8,7 +8,8 @@ from typing import Any
 
 from common import Results, names, parser, working_folder
 
-FINE = ("learning_rate=1e-4", "warmup=0.1")
+FINE = ("learning_rate=2e-4", "warmup=0.1")
+BIAFFINE = ("learning_rate=5e-4", "warmup=0.1", "epochs=5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,8 @@ UD, SRL, NER = "eval/ud/en/{}.conllu.gz", "eval/srl/en/{}.conllu.gz", "eval/ner/
 NLI, WIC, XQUAD = "eval/nli/en.mnli.{}.tsv.gz", "eval/wic/{}.en-en.jsonl.gz", "eval/xquad/xquad.en.json.gz"
 CELLS = {
     "part-of-speech tagging": Cell("pos", three(UD)),
-    "parsing": Cell("parsing", three(UD)),
-    "semantic roles": Cell("srl", three(SRL)),
+    "parsing": Cell("parsing", three(UD), BIAFFINE),
+    "semantic roles": Cell("srl", three(SRL), BIAFFINE),
     "named entities": Cell("ner", three(NER)),
     "natural language inference": Cell("classify", three(NLI)),
     "question answering": Cell("qa", (f"{XQUAD}#documents=0:34", f"{XQUAD}#documents=34:38", f"{XQUAD}#documents=38:48")),
@@ -49,9 +50,10 @@ def measure(name: str, seeds: int, folder: Path, given: argparse.Namespace) -> d
     cell, began, out = CELLS[name], time.monotonic(), folder / name.replace(" ", "-")
     train, dev, test = (str(given.data / file) for file in cell.files)
     if cell.probe:
-        from lingraft.evaluate.probes import probe
+        from lingraft.probing import probe
 
-        found = probe(source_model(), cell.name, train, dev, test, cell.changes, seeds, out)
+        files = {"train": train, "development": dev, "evaluation": test}
+        found = probe(source_model(), probe=cell.name, **files, changes=[*cell.changes], seeds=seeds, out=out)
     else:
         found = evaluate(
             source_model(),

@@ -163,9 +163,10 @@ def measure(cell: str, name: str, given: argparse.Namespace) -> dict[str, Any]:
     train, dev, evaluation = (f"{given.data / test.files.format(split)}{test.fragment}" for split in ("train", "dev", "test"))
     began = time.monotonic()
     if test.verb == "probe":
-        from lingraft.evaluate.probes import probe
+        from lingraft.probing import probe
 
-        found = probe(str(run.path / "model"), test.name, train, dev, evaluation, test.changes, SEEDS, out)
+        files = {"train": train, "development": dev, "evaluation": evaluation}
+        found = probe(str(run.path / "model"), probe=test.name, **files, changes=[*test.changes], seeds=SEEDS, out=out)
     else:
         from lingraft.evaluation import evaluate
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lingraft.cli import align, compare, demo, doctor, evaluate, lexicon, recipes, report, tokenizer, transfer, xquad
+from lingraft.cli import align, compare, demo, doctor, evaluate, lexicon, probe, recipes, report, tokenizer, transfer, xquad
 from lingraft.errors import Interrupted, LingraftError, LingraftWarning
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("transfer")(transfer.transfer)
 app.command("evaluate")(evaluate.evaluate)
+app.command("probe")(probe.probe)
 app.command("align")(align.align)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
