@@ -231,6 +231,8 @@ def _one_seed(exam: Exam, seed: int, folder: Path, keep: bool, options: Options)
     for code, predictions in found.items():
         lines = [{"gold": exam.task.gold(example), "predicted": p} for example, p in zip(exam.examples[code], predictions, strict=True)]
         write_text(folder / f"predictions-{code}.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+        if exam.task.write:
+            exam.task.write(exam.examples[code], predictions, folder / f"predictions-{code}.{exam.task.ending}")
     if keep:
         best[1].model.save_pretrained(folder / "model")
         best[1].tokenizer.save_pretrained(folder / "model")

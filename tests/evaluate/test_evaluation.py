@@ -13,7 +13,7 @@ from lingraft.evaluate.bootstrap import combined_interval, summary
 from lingraft.evaluate.learning import Items
 from lingraft.evaluate.measures import MEASURES
 from lingraft.evaluate.table import TASKS
-from lingraft.evaluate.tagging import TAGGING, accuracy, spans, windows
+from lingraft.evaluate.tagging import TAGGING, Sentence, accuracy, spans, windows
 from lingraft.evaluate.task import TaskSettings, collate
 from lingraft.evaluation import evaluate
 from lingraft.train.loop import Options
@@ -219,3 +219,37 @@ def test_interval_narrows_with_examples_and_widens_with_seeds() -> None:
     assert apart[1] - apart[0] > 0.5
     assert summary([0.5]) == {"mean": 0.5, "sd": None, "n": 1}
     assert summary([0.0, 1.0])["sd"] == pytest.approx(np.sqrt(0.5))
+
+
+def test_places_may_be_folders_records_and_the_hub(treebank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    plain = TASKS["pos"].read(treebank / "test.conllu")
+    assert TASKS["pos"].read(Path(f"{treebank}#split=test")) == plain
+    assert len(TASKS["parsing"].read(Path(f"{treebank}#test"))) == len(plain)
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"tokens": s.words, "upos": s.tags}) + "\n" for s in plain))
+    assert TASKS["pos"].read(tmp_path / "a.jsonl") == plain
+    tags = datasets.List(datasets.ClassLabel(names=["O", "B-PER"]))
+    rows = {"tokens": [["Anna", "runs"]], "ner_tags": [[1, 0]]}
+    features = datasets.Features({"tokens": datasets.List(datasets.Value("string")), "ner_tags": tags})
+    monkeypatch.setattr(datasets, "load_dataset", lambda *names, **options: datasets.Dataset.from_dict(rows, features))
+    assert TASKS["ner"].read(Path("hub:owner/name")) == [Sentence(["Anna", "runs"], ["B-PER", "O"])]
+    asked = {"id": "1", "context": "It is red.", "question": "What?", "answers": {"text": ["red"], "answer_start": [6]}}
+    (tmp_path / "b.jsonl").write_text(json.dumps(asked) + "\n")
+    (found,) = TASKS["squad"].read(tmp_path / "b.jsonl")
+    assert (found.answers, found.starts) == (["red"], [6])
+
+
+def test_parses_are_written_as_conllu_too(pico: Callable[[str], Path], treebank: Path, tmp_path: Path) -> None:
+    changes = ["steps=3", "precision=float32"]
+    data = {"train": [str(treebank / "train.conllu")], "evaluation": [f"de={treebank / 'test.conllu'}"]}
+    told = evaluate(str(pico("bert")), task="parsing", out=tmp_path / "out", changes=changes, keep=True, **data)  # type: ignore[arg-type]
+    written = TASKS["parsing"].read(tmp_path / "out/seeds/0/predictions-de.conllu")
+    gold = TASKS["parsing"].read(treebank / "test.conllu")
+    right = sum(a == b for one, other in zip(written, gold, strict=True) for a, b in zip(one.heads, other.heads, strict=True))
+    assert told["scores"]["uas"]["mean"] == pytest.approx(right / sum(len(tree.words) for tree in gold))
+    own = evaluate(str(tmp_path / "out/seeds/0/model"), task="parsing", evaluation=data["evaluation"], out=tmp_path / "own")
+    assert own["scores"]["las"]["mean"] == told["scores"]["las"]["mean"]
+    for task in ("parsing", "srl"):
+        with pytest.raises(LingraftError, match="has no head for the task"):
+            evaluate(str(pico("bert")), task=task, evaluation=data["evaluation"] if task == "parsing" else [], out=tmp_path / "none")

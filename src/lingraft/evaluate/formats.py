@@ -206,9 +206,10 @@ def _hub(place: str, split: str) -> Iterator[tuple[str, Record]]:
         import datasets
 
         data = datasets.load_dataset(name, config or None, split=split, streaming=True)
-        names = {column: kind.names for column, kind in (data.features or {}).items() if isinstance(kind, datasets.ClassLabel)}
+        kinds = {column: getattr(kind, "feature", kind) for column, kind in (data.features or {}).items()}
+        names = {column: kind.names for column, kind in kinds.items() if isinstance(kind, datasets.ClassLabel)}
         for number, record in enumerate(data, 1):
-            named = {column: known[record[column]] for column, known in names.items() if record[column] in range(len(known))}
+            named = {column: _named(record[column], known) for column, known in names.items()}
             yield f"{place}#{split}, record {number}", record | named
     except TextError:
         raise
@@ -216,6 +217,13 @@ def _hub(place: str, split: str) -> Iterator[tuple[str, Record]]:
         raise TextError(
             f"{place} cannot be read: {error}. Are the name and the split {split!r} right, and the hub within reach?"
         ) from error
+
+
+def _named(value: Any, names: Sequence[str]) -> Any:
+    """A label's name, or those of a list of labels; a number that has none stays."""
+    if isinstance(value, list):
+        return [_named(one, names) for one in value]
+    return names[value] if value in range(len(names)) else value
 
 
 def column(record: Record, place: str, wanted: str | None, known: str | Sequence[str], what: str, used: str = "") -> str:

@@ -1,6 +1,7 @@
 """A model with a head for a task: transformers' own classes where it has one, else an encoder and our head beside it."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 from lingraft.errors import ModelError
 from lingraft.model.load import load_config
 
+HEAD = "head.safetensors"
 HEADS = {
     "token": transformers.AutoModelForTokenClassification,
     "sequence": transformers.AutoModelForSequenceClassification,
@@ -62,7 +64,7 @@ class Headed(nn.Module):
     def __init__(self, encoder: Any, head: nn.Module) -> None:
         super().__init__()
         self.encoder, self.head = encoder, head
-        self.missing: list[str] = []
+        self.missing = [f"head.{name}" for name in head.state_dict()]
 
     @property
     def config(self) -> Any:
@@ -81,6 +83,10 @@ class Headed(nn.Module):
     def get_output_embeddings(self) -> None:
         """There are none."""
 
+    def set_attn_implementation(self, name: str) -> None:
+        """Of the encoder."""
+        self.encoder.set_attn_implementation(name)
+
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **more: torch.Tensor) -> Any:
         """What the head makes of the last hidden states (batch, length, dim) and what else it is given."""
         return self.head(self.encoder(input_ids=input_ids, attention_mask=attention_mask)[0], **more)
@@ -90,4 +96,17 @@ class Headed(nn.Module):
         from safetensors.torch import save_file
 
         self.encoder.save_pretrained(folder)
-        save_file({name: tensor.contiguous() for name, tensor in self.head.state_dict().items()}, Path(folder) / "head.safetensors")
+        save_file({name: tensor.contiguous() for name, tensor in self.head.state_dict().items()}, Path(folder) / HEAD)
+
+
+def headed(name: str, head: Callable[[int], nn.Module], labels: list[str]) -> Headed:
+    """The encoder of a folder or hub id with a head for its width; with the head's weights too where the folder has those of this shape."""
+    from safetensors.torch import load_file
+
+    encoder = load_with_head(name, "none", labels)
+    model, file = Headed(encoder, head(encoder.config.hidden_size)), Path(name) / HEAD
+    found = load_file(file) if file.is_file() else {}
+    if {key: tensor.shape for key, tensor in found.items()} == {key: tensor.shape for key, tensor in model.head.state_dict().items()}:
+        model.head.load_state_dict(found)
+        model.missing = []
+    return model

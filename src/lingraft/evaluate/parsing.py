@@ -9,10 +9,10 @@ import torch
 from torch.nn import functional
 
 from lingraft.evaluate.biaffine import Parser, inside
-from lingraft.evaluate.heads import Headed, load_with_head
+from lingraft.evaluate.heads import headed
 from lingraft.evaluate.tagging import windows
 from lingraft.evaluate.task import Array, Batch, Item, Kind, Task, TaskSettings
-from lingraft.evaluate.trees import ROOT, Prediction, Tree, attachment, read_trees, tree_row
+from lingraft.evaluate.trees import ROOT, Prediction, Tree, attachment, read_trees, tree_row, write_conllu
 
 JOIN = "parataxis"
 """How a sentence's later windows hang on the root of its first."""
@@ -25,8 +25,7 @@ def labels(examples: Sequence[Tree]) -> list[str]:
 
 def build(name: str, names: list[str]) -> Any:
     """The encoder and a parser."""
-    encoder = load_with_head(name, "none", [])
-    return Headed(encoder, Parser(encoder.config.hidden_size, len(names)))
+    return headed(name, lambda width: Parser(width, len(names)), names)
 
 
 def encode(examples: Sequence[Tree], tokenizer: Any, names: list[str], settings: TaskSettings) -> list[Item]:
@@ -139,4 +138,6 @@ TASK = Task(
     main="las",
     defaults={"learning_rate": 1e-4, "epochs": 10.0, "warmup": 0.1},
     about="dependency parsing (CoNLL-U): deep biaffine attention, scored as in the CoNLL 2018 evaluation",
+    write=write_conllu,
+    ending="conllu",
 )

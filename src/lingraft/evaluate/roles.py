@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from lingraft.evaluate.biaffine import Roles, inside
-from lingraft.evaluate.heads import Headed, load_with_head
+from lingraft.evaluate.heads import headed
 from lingraft.evaluate.propositions import Propositions, read_propositions, role_f1, role_row
 from lingraft.evaluate.tagging import Sentence, tag_of_each_word, windows
 from lingraft.evaluate.task import Array, Batch, Item, Kind, Task, TaskSettings
@@ -46,8 +46,7 @@ def _split(names: list[str], kind: str) -> list[str]:
 
 def build(name: str, names: list[str]) -> Any:
     """The encoder and a role labeller."""
-    encoder = load_with_head(name, "none", [])
-    return Headed(encoder, Roles(encoder.config.hidden_size, len(_split(names, SENSE)), len(_split(names, ROLE))))
+    return headed(name, lambda width: Roles(width, len(_split(names, SENSE)), len(_split(names, ROLE))), names)
 
 
 def encode(examples: Sequence[Propositions], tokenizer: Any, names: list[str], settings: TaskSettings) -> list[Item]:

@@ -1,10 +1,13 @@
 """TASKS: every task by its name."""
 
+from dataclasses import replace
+
 from lingraft.evaluate import parsing, roles, tagging
 from lingraft.evaluate.choice import CHOICE_TASKS
 from lingraft.evaluate.classification import CLASSIFICATION_TASKS
 from lingraft.evaluate.columns import read_ner, read_pos
 from lingraft.evaluate.question import QUESTION_TASKS
+from lingraft.evaluate.records import COLUMNS, TREEBANK, in_folders, questions, tagged
 from lingraft.evaluate.tagging import TAGGING, Sentence
 from lingraft.evaluate.task import Task
 
@@ -16,7 +19,7 @@ def _tags(sentence: Sentence) -> list[str]:
 TASKS: dict[str, Task] = {
     "pos": Task(
         TAGGING,
-        read_pos,
+        tagged(read_pos, ("upos", "pos_tags", "pos", "tags"), TREEBANK),
         tagging.accuracy_row,
         tagging.accuracy,
         tagging.tag_of_each_word,
@@ -25,7 +28,7 @@ TASKS: dict[str, Task] = {
     ),
     "ner": Task(
         TAGGING,
-        read_ner,
+        tagged(read_ner, ("ner_tags", "ner", "tags"), COLUMNS),
         tagging.span_row,
         tagging.span_f1,
         tagging.tag_of_each_word,
@@ -33,9 +36,9 @@ TASKS: dict[str, Task] = {
         main="f1",
         about="named entities: columns with BIO tags, CoNLL and WikiANN; F1 of spans",
     ),
-    "parsing": parsing.TASK,
-    "srl": roles.TASK,
-    **QUESTION_TASKS,
+    "parsing": replace(parsing.TASK, read=in_folders(parsing.TASK.read, TREEBANK)),
+    "srl": replace(roles.TASK, read=in_folders(roles.TASK.read, COLUMNS)),
+    **{name: replace(task, read=questions(task.read)) for name, task in QUESTION_TASKS.items()},
     **CLASSIFICATION_TASKS,
     **CHOICE_TASKS,
 }

@@ -65,6 +65,7 @@ class Task:
     baseline(train, examples) -> predictions that need no model (the most frequent label, …); train may be empty: then from examples.
     main: the score that development sets are judged by. defaults: settings that differ for this task.
     gold(example) -> what is right, of plain JSON types, for the file of predictions.
+    write(examples, predictions, path): predictions in the field's own format too, in a file with this `ending`.
     """
 
     kind: Kind
@@ -76,6 +77,8 @@ class Task:
     main: str = "accuracy"
     defaults: Mapping[str, Any] = field(default_factory=dict)
     about: str = ""
+    write: Callable[[Sequence[Any], Sequence[Any], Path], None] | None = None
+    ending: str = ""
 
 
 def scores(task: Task, examples: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
