@@ -50,7 +50,7 @@ def probe(
     inputs |= {"data": {name: str(path) for name, path in data.items()}, "fingerprints": fingerprints}
     with locked(Path(out)):
         run = Run.create(out)
-        if not run.begin("probe", inputs):
+        if not (run.is_complete("probe") and run.begin("probe", inputs)):  # a try that failed binds nobody
             question = Question(model, out=run.path, settings=settings, seeds=seeds, **data)
             answer = PROBES[probe].answer(question)
             lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in answer.predictions]
@@ -60,6 +60,7 @@ def probe(
             versions = {package: version(package) for package in PACKAGES}
             result = {"scores": scores, "baseline": answer.baseline, **inputs, **answer.facts, "versions": versions}
             write_json(run.path / RESULT, result)
+            run.begin("probe", inputs)
             run.finish("probe")
     return dict(read_json(run.path / RESULT))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from lingraft.errors import LingraftError, RunError, TextError
+from lingraft.errors import LingraftError, RecipeError, RunError, TextError
 from lingraft.evaluate.probes.states import load_encoder, word_states
 from lingraft.evaluate.probes.structural import (
     Part,
@@ -200,6 +200,12 @@ def test_a_finished_folder_holds_everything_and_is_only_read(pico: Callable[[str
     assert (tmp_path / "out/probe.json").stat().st_mtime_ns == written
     with pytest.raises(RunError, match=r"settings.epochs: was 2, now 3"):
         run(pico, treebank, tmp_path / "out", seeds=2, changes=["epochs=3"])
+
+
+def test_a_mistake_can_be_mended_in_the_same_folder(pico: Callable[[str], Path], treebank: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="layers"):
+        run(pico, treebank, tmp_path / "out", changes=["layers=[9]"])
+    assert run(pico, treebank, tmp_path / "out", changes=["epochs=1", "layers=[1]"])["layer"] == 1
 
 
 def test_the_same_seed_gives_the_same_scores(pico: Callable[[str], Path], treebank: Path, tmp_path: Path) -> None:
