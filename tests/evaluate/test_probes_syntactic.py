@@ -15,7 +15,6 @@ from lingraft.errors import LingraftError, ModelError, TextError
 from lingraft.evaluate.probes.syntactic import (
     CONSTRUCTIONS,
     MinimalPair,
-    causal_scores,
     difference,
     masked_margins,
     read_minimal_pairs,
@@ -65,19 +64,6 @@ def test_the_masked_margin_is_the_difference_of_log_probabilities_at_the_mask(pi
     logits = model(torch.tensor([ids])).logits[0, len(before) + len(good) - 1].log_softmax(0)
     assert found[2] == pytest.approx(float(logits[good[-1]] - logits[bad[-1]]), abs=1e-5)
     assert found[0] == pytest.approx(-found[2])
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("family", ["gpt2", "llama"])
-def test_causal_scores_are_sums_of_log_probabilities(pico: Callable[[str], Path], family: str) -> None:
-    folder = str(pico(family))
-    model, tokenizer = transformers.AutoModelForCausalLM.from_pretrained(folder).eval(), transformers.AutoTokenizer.from_pretrained(folder)
-    sentences = ["abc de", "fgh", "abc fg hij kl", "fgh de"]
-    found = causal_scores(model, tokenizer, sentences, 64)
-    ids = [tokenizer.bos_token_id, *tokenizer(sentences[2], add_special_tokens=False)["input_ids"]]
-    nats = model(torch.tensor([ids])).logits[0].log_softmax(1)[range(len(ids) - 1), ids[1:]].sum()
-    assert found[2] == pytest.approx(float(nats), abs=1e-3)
-    assert np.isnan(causal_scores(model, tokenizer, sentences, 3)[2])
 
 
 def test_the_table_has_every_row_of_the_paper_in_its_order() -> None:

@@ -19,12 +19,14 @@ ROOT = "root"
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A sentence with its dependencies. heads: the number of each word's head, from 1; 0: it is the root. lines: as in the file."""
+    """A sentence with its dependencies. heads: the number of each word's head, from 1; 0: it is the root. lines: as in the file.
+    tags: universal parts of speech."""
 
     words: list[str]
     heads: list[int]
     relations: list[str]
     lines: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
 
 
 Prediction = list[list[int | str]]
@@ -50,7 +52,8 @@ def _tree(path: Path, block: Lines, words: list[tuple[int, Token]]) -> Tree:
     for start, (number, token) in enumerate(words, 1):
         if not _reaches_root(heads, start):
             raise TextError(f"{path}, line {number}: the heads above {token['form']!r} form a circle. A tree leads every word to head 0.")
-    return Tree([token["form"] for _, token in words], heads, [token["deprel"] for _, token in words], [line for _, line in block])
+    forms, relations, tags = ([token[name] for _, token in words] for name in ("form", "deprel", "upos"))
+    return Tree(forms, heads, relations, [line for _, line in block], tags)
 
 
 def _reaches_root(heads: Sequence[int], word: int) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from lingraft.errors import RecipeError, RunError, TextError
-from lingraft.text.read import not_utf8, open_bytes
+from lingraft.evaluate.formats import lines
 
 Example = TypeVar("Example")
 
@@ -61,14 +61,7 @@ class Probe:
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a text file, .gz, .xz and .zst too. Raises TextError where it cannot be read as UTF-8."""
-    found = []
-    with open_bytes(str(path)) as stream:
-        for number, line in enumerate(stream, 1):
-            try:
-                found.append(line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n"))
-            except UnicodeDecodeError as error:
-                raise not_utf8(error, str(path), number) from None
-    return found
+    return [line.rstrip("\r\n") for _, line in lines(str(path))]
 
 
 def some(examples: list[Example], path: Path) -> list[Example]:

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from lingraft.errors import ModelError, RecipeError, TextError
+from lingraft.errors import ModelError, TextError
+from lingraft.evaluate.likelihood import sentence_scores
 from lingraft.evaluate.probes.base import Answer, ProbeSettings, Question, read_lines, some
 from lingraft.evaluate.tagging import specials_around
 from lingraft.evaluate.task import Array
@@ -124,33 +125,6 @@ def masked_margins(model: Any, tokenizer: Any, pairs: Sequence[MinimalPair], len
     return margins
 
 
-@torch.no_grad()
-def causal_scores(model: Any, tokenizer: Any, sentences: Sequence[str], length: int) -> Array:
-    """(n,) log probability of each sentence after the beginning token; without one, of what follows its first token. nan: too long."""
-    begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    encoded = [begin + ids for ids in tokenizer(list(sentences), add_special_tokens=False)["input_ids"]]
-    scores, device = np.full(len(sentences), np.nan), next(model.parameters()).device
-    groups: dict[int, list[int]] = defaultdict(list)
-    for number, ids in enumerate(encoded):
-        if 2 <= len(ids) <= length:
-            groups[len(ids)].append(number)
-    for numbers in (group[i : i + AT_ONCE] for group in groups.values() for i in range(0, len(group), AT_ONCE)):
-        inputs = torch.tensor([encoded[number] for number in numbers], device=device)
-        logits = model(input_ids=inputs, use_cache=False).logits[:, :-1].float()
-        nats = torch.nn.functional.cross_entropy(logits.transpose(1, 2), inputs[:, 1:], reduction="none")
-        scores[numbers] = -nats.double().sum(1).cpu().numpy()
-    return scores
-
-
-def pseudo_scores(model: Any, tokenizer: Any, sentences: Sequence[str]) -> Array:
-    """(n,) pseudo-log-likelihood of each sentence."""
-    try:
-        from lingraft.evaluate.likelihood import sentence_scores
-    except ImportError:
-        raise RecipeError("This lingraft has no pseudo-log-likelihoods yet: leave --set score=pll out.") from None
-    return np.asarray(sentence_scores(model, tokenizer, sentences, "mlm"))
-
-
 def margins(question: Question, pairs: Sequence[MinimalPair]) -> Array:
     """(n,) how much likelier the model finds the grammatical sentence, in nats; nan where it was not asked.
 
@@ -171,7 +145,7 @@ def margins(question: Question, pairs: Sequence[MinimalPair]) -> Array:
             raise ModelError(f"The tokenizer of {question.model!r} has no mask token, which this probe puts where the sentences differ.")
         return masked_margins(model, tokenizer, pairs, length)
     sentences = [sentence for pair in pairs for sentence in (pair.good, pair.bad)]
-    scores = pseudo_scores(model, tokenizer, sentences) if kind == "mlm" else causal_scores(model, tokenizer, sentences, length)
+    scores = sentence_scores(model, tokenizer, sentences, kind)
     return scores[::2] - scores[1::2]
 
 

@@ -5,16 +5,12 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from conllu import parse
-from conllu.exceptions import ParseException
 from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components, minimum_spanning_tree, shortest_path
+from scipy.sparse.csgraph import minimum_spanning_tree, shortest_path
 
-from lingraft.errors import TextError
-from lingraft.evaluate.probes.base import read_lines
 from lingraft.evaluate.task import Array
+from lingraft.evaluate.trees import read_trees
 
-COLUMNS = ["id", "form", "lemma", "upos", "xpos", "feats", "head"]
 Edges = set[tuple[int, int]]
 
 
@@ -48,31 +44,12 @@ def spanning_edges(distances: Array, is_word: Array) -> Edges:
 
 
 def read_sentences(path: Path) -> list[Sentence]:
-    """The sentences of a CoNLL-U file that have two words or more: no multiword tokens, no empty nodes.
-
-    Raises TextError, naming the line, where it is not CoNLL-U or a sentence is not a tree.
-    """
-    found, block = [], []
-    for number, line in enumerate([*read_lines(path), ""], 1):
-        if line.strip():
-            block.append(line)
-        elif block:
-            found.append(_sentence(block, f"{path}, line {number - len(block)}"))
-            block = []
-    return [sentence for sentence in found if len(sentence.words) > 1]
-
-
-def _sentence(block: list[str], place: str) -> Sentence:
-    try:
-        tokens = [token for tokens in parse("\n".join(block) + "\n", fields=COLUMNS) for token in tokens if isinstance(token["id"], int)]
-        heads = np.array([int(token["head"]) for token in tokens]) - 1
-    except (ParseException, KeyError, TypeError, ValueError) as error:
-        reason = "a word without a head" if isinstance(error, TypeError) else str(error).splitlines()[0]
-        raise TextError(f"{place}: this sentence is not CoNLL-U with heads ({reason}). Its ten columns are separated by tabs.") from None
-    is_inside = bool(len(heads)) and bool(((heads >= -1) & (heads < len(heads))).all())
-    if len(heads) and not (is_inside and (heads < 0).sum() == 1 and connected_components(_adjacency(heads), directed=False)[0] == 1):
-        raise TextError(f"{place}: the heads of this sentence do not make a tree with one root. Correct them, or leave the sentence out.")
-    return Sentence([token["form"] for token in tokens], heads, np.array([token["upos"] != "PUNCT" for token in tokens], dtype=bool))
+    """The sentences of a CoNLL-U file that have two words or more. Raises TextError where one is no tree with one root."""
+    return [
+        Sentence(tree.words, np.array(tree.heads) - 1, np.array([tag != "PUNCT" for tag in tree.tags]))
+        for tree in read_trees(path)
+        if len(tree.words) > 1
+    ]
 
 
 def _adjacency(heads: Array) -> csr_array:
