@@ -23,7 +23,7 @@ from lingraft.files import digest, locked, read_json, write_json, write_text
 from lingraft.languages import parse
 from lingraft.model.load import load_config, load_tokenizer
 from lingraft.recipe import changed
-from lingraft.run import EVALUATION, Run, is_main_process
+from lingraft.run import EVALUATION, MODEL, Run, is_main_process
 from lingraft.train.loop import Options
 
 PACKAGES = ("lingraft", "torch", "transformers", "tokenizers", "scikit-learn")
@@ -89,7 +89,7 @@ def evaluate(
                 run.finish(f"seed.{seed}")
         if not is_main_process():
             return {}
-        result = {"name": name or Path(model).name or model, **inputs, **_summary(exam, run, seeds if train else 1)}
+        result = {"name": name or called(model), **inputs, **_summary(exam, run, seeds if train else 1)}
         write_json(run.path / EVALUATION, {**result, "versions": _versions()})
         run.finish("result")
     return dict(read_json(run.path / EVALUATION))
@@ -124,7 +124,7 @@ def _as_it_is(
             for score in next(iter(languages.values()))["baseline"]
         }
         result = {
-            "name": name or Path(model).name or model,
+            "name": name or called(model),
             **inputs,
             "main": measure.main,
             "scores": means,
@@ -134,6 +134,12 @@ def _as_it_is(
         write_json(run.path / EVALUATION, {**result, "seeds": [], "training": [], "versions": _versions()})
         run.finish("result")
     return dict(read_json(run.path / EVALUATION))
+
+
+def called(model: str) -> str:
+    """How tables call a model: its folder's or its hub id's last name, of a run's folder the run's."""
+    path = Path(model)
+    return (path.parent.name if path.name == MODEL else path.name) or model
 
 
 def scores_of(languages: Mapping[str, Any]) -> list[str]:

@@ -238,6 +238,10 @@ def test_places_may_be_folders_records_and_the_hub(treebank: Path, tmp_path: Pat
     (tmp_path / "b.jsonl").write_text(json.dumps(asked) + "\n")
     (found,) = TASKS["squad"].read(tmp_path / "b.jsonl")
     assert (found.answers, found.starts) == (["red"], [6])
+    asked = {"id": "2", "question": "What?", "answers": [{"text": "red", "answer_start": 6}]}
+    documents = [{"paragraphs": [{"context": f"It is red. {number}", "qas": [asked]}]} for number in range(3)]
+    (tmp_path / "c.v1.json").write_text(json.dumps({"data": documents}))
+    assert [len(TASKS["qa"].read(Path(f"{tmp_path}/c.v1.json{part}"))) for part in ("", "#documents=1:3")] == [3, 2]
 
 
 def test_parses_are_written_as_conllu_too(pico: Callable[[str], Path], treebank: Path, tmp_path: Path) -> None:

@@ -23,6 +23,11 @@ def is_records(path: Path | str) -> bool:
     return place.startswith("hub:") or place.endswith((".jsonl", ".json", ".parquet"))
 
 
+def is_squad(path: Path | str) -> bool:
+    """Whether a place is one JSON document, as SQuAD's files are."""
+    return ".json" in Path(formats.locate(path)[0]).suffixes
+
+
 def in_folders(read: Callable[[Path], list[Example]], layout: Layout) -> Callable[[Path], list[Example]]:
     """`read`, that takes a folder too: its file of the split (`FOLDER#split=test`; dev by default)."""
 
@@ -56,8 +61,7 @@ def questions(read: Callable[[Path], list[squad.Question]]) -> Callable[[Path], 
     """`read`, that takes records too: id, context, question, answers {text: […], answer_start: […]}, as the hub has SQuAD and its kind."""
 
     def every(path: Path) -> list[squad.Question]:
-        place = str(path)
-        if place.startswith("hub:") or (is_records(place) and ".json" not in place) or ".jsonl" in place:
+        if "#documents" not in str(path) and is_records(path) and not is_squad(path):
             return [_question(record, where) for where, record in formats.records(path)]
         return read(path)
 
