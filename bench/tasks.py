@@ -9,6 +9,7 @@ from typing import Any
 from common import Results, names, parser, working_folder
 
 FINE = ("learning_rate=2e-4", "warmup=0.1")
+QUESTIONS = ("learning_rate=2e-4", "warmup=0.1", "batch=16", "epochs=5", "length=256")
 BIAFFINE = ("learning_rate=5e-4", "warmup=0.1", "epochs=5")
 
 
@@ -36,7 +37,7 @@ CELLS = {
     "semantic roles": Cell("srl", three(SRL), BIAFFINE),
     "named entities": Cell("ner", three(NER)),
     "natural language inference": Cell("classify", three(NLI)),
-    "question answering": Cell("qa", (f"{XQUAD}#documents=0:34", f"{XQUAD}#documents=34:38", f"{XQUAD}#documents=38:48")),
+    "question answering": Cell("qa", (f"{XQUAD}#documents=0:34", f"{XQUAD}#documents=34:38", f"{XQUAD}#documents=38:48"), QUESTIONS),
     "structural probe": Cell("structural", three(UD), ("layers=[3, 4, 5, 6]",), probe=True),
     "word in context": Cell("wic", three(WIC), (), probe=True),
 }

@@ -18,9 +18,6 @@ from lingraft.files import atomic_write, read_json, write_json
 from lingraft.train.batches import Ids, drawn
 from lingraft.train.loop import Options, train
 
-BATCHES_SORTED = 16
-"""So many batches are drawn together and sorted by length, so that a batch holds little padding."""
-
 
 @dataclass(frozen=True, slots=True)
 class Items:
@@ -36,12 +33,8 @@ class Items:
         return model
 
     def batch(self, settings: TaskSettings, step: int, seed: int) -> list[Item]:
-        """The items of a step: every epoch in an order of its own, items of like length together."""
-        group, place = divmod(step, BATCHES_SORTED)
-        ids = drawn(group, settings.batch * BATCHES_SORTED, seed, len(self.items))
-        ids = ids[np.argsort([len(self.items[i]["input_ids"]) for i in ids], kind="stable")]
-        order = np.random.default_rng([seed, group]).permutation(BATCHES_SORTED)
-        return [self.items[i] for i in ids.reshape(BATCHES_SORTED, -1)[order[place]]]
+        """The items of a step: every epoch in an order of its own. Batches of like length would hold less padding, and teach much less."""
+        return [self.items[i] for i in drawn(step, settings.batch, seed, len(self.items))]
 
     def size(self, batch: list[Item]) -> int:
         """Tokens of a batch."""
