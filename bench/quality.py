@@ -148,6 +148,18 @@ def measure(name: str, to: str, seed: int, steps: int, folder: Path, given: argp
     return {"loss": scores["loss"], "initial_loss": initial, **{n: scores[n] for n in ("mrr", "bits_per_byte", "bits_per_word")}, **facts}
 
 
+def measured(*cell: Any) -> dict[str, Any]:
+    """Scores of a cell, or why the method refused."""
+    from lingraft.errors import Interrupted, LingraftError
+
+    try:
+        return measure(*cell)
+    except Interrupted:
+        raise
+    except LingraftError as error:
+        return {"refused": str(error)}
+
+
 def main() -> None:
     """Measure every cell that is not measured yet."""
     options = parser(__doc__)
@@ -165,7 +177,7 @@ def main() -> None:
                 for name in (cell for cell in given.cells if given.peers or not CELLS[cell].peer):
                     key = {"language": given.to, "cell": name, "steps": given.steps, "seed": seed}
                     if not results.here(**key):
-                        results.add(key, measure(name, given.to, seed, given.steps, folder, given))
+                        results.add(key, measured(name, given.to, seed, given.steps, folder, given))
     print(results.table(over="seed", deviation=True))
 
 

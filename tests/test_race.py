@@ -4,12 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import World
 
 import lingraft
 from lingraft.aids import Given
-from lingraft.race import candidates
+from lingraft.race import Entry, _first_of_the_best, candidates
 
 Pico = Callable[[str], Path]
 SMALL = ["tokenizer.size=600", "length=32", "batch=8", "evaluation.max_characters=2000"]
@@ -45,10 +46,24 @@ def check_halving(table: list[dict[str, Any]]) -> None:
         kept = [entry["losses"][lap] for entry in table if len(entry["losses"]) > lap + 1]
         assert sorted(left)[: len(kept)] == sorted(kept) and len(kept) == -(-len(left) // 2)
     best = [entry for entry in table if len(entry["losses"]) == laps + 1]
-    assert table[0]["losses"][-1] == min(entry["losses"][-1] for entry in best)
     assert table[0]["behind"] is None
     for entry in best[1:]:
         assert entry["behind"][0] == pytest.approx(entry["losses"][-1] - table[0]["losses"][-1]) and entry["behind"][1] > 0
+        assert entry["behind"][0] > -entry["behind"][1], "none is clearly better than the winner"
+
+
+def test_of_equals_the_first_wins_and_a_clear_lead_counts():
+    generator = np.random.default_rng(0)
+    blocks = generator.normal(7, 1, size=40)
+
+    def entry(name: str, lead: float, noise: float) -> Entry:
+        losses = blocks - lead + noise * generator.normal(size=40)
+        return Entry(name, losses=[float(losses.mean())], judged=np.stack([losses, np.ones(40)], axis=1))
+
+    first, second, third = entry("first", 0.0, 0.3), entry("second", 0.02, 0.3), entry("third", 0.5, 0.3)
+    assert _first_of_the_best([first, second]) is first
+    assert _first_of_the_best([second, first]) is second
+    assert _first_of_the_best([first, second, third]) is third
 
 
 @pytest.mark.parametrize("family", ["bert", "llama"])

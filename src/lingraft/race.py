@@ -1,8 +1,9 @@
 """`auto`: every row method that what the user gave allows, raced on the real task for a few steps each; the best is kept.
 
 Successive halving: in each lap all that are left train for equally many steps on the same blocks with the same masks, then the worse half
-by the loss on blocks that none has seen is out. The loss before any training says little of what rows are worth after some. Where the
-output matrix is not tied to the input matrix, a second race, with the winner's input rows, finds the rows of the output.
+by the loss on blocks that none has seen is out. Of the last, those that these blocks cannot tell from the best are equal: the
+one that stands first here wins, which did better in long runs. The loss before any training says little of what rows are worth after some.
+Where the output matrix is not tied to the input matrix, a second race, with the winner's input rows, finds the rows of the output.
 """
 
 import copy
@@ -37,7 +38,7 @@ JUDGED = 64  # blocks that losses are measured on
 
 ALWAYS = ("focus", "focus/pieces", "pieces", "copy")
 WITH = {
-    "parallel": ("ramen/focus", "ramen/trans-tokenizer/focus", "ramen+focus"),
+    "parallel": ("ramen/trans-tokenizer/focus", "ramen/focus", "ramen+focus"),
     "lexicon": ("lexicon/focus",),
     "vectors": ("wechsel/focus",),
     "source_text": ("rank",),
@@ -116,6 +117,7 @@ def _table(entries: Sequence[Entry], best: Entry) -> list[dict[str, Any]]:
 def _halve(entries: Sequence[Entry], course: Course, tokens: float) -> Entry:
     """The best of the entries after laps of equal cost, of so many tokens in all."""
     alive, laps = list(entries), math.ceil(math.log2(len(entries)))
+    last = alive
     runs, done = sum(math.ceil(len(alive) / 2**lap) for lap in range(laps)), 0
     training, judged = _split(course)
     with tempfile.TemporaryDirectory() as folder:
@@ -125,8 +127,15 @@ def _halve(entries: Sequence[Entry], course: Course, tokens: float) -> Entry:
             for entry in alive:
                 _run(entry, lap, steps, replace(course, data=training), judged, places[id(entry)])
                 course.progress("race", done := done + 1, runs, entry.losses[-1])
-            alive = sorted(alive, key=lambda entry: entry.losses[-1])[: math.ceil(len(alive) / 2)]
-    return alive[0]
+            last, alive = alive, sorted(alive, key=lambda entry: entry.losses[-1])[: math.ceil(len(alive) / 2)]
+    return _first_of_the_best(last) if laps else alive[0]
+
+
+def _first_of_the_best(entries: Sequence[Entry]) -> Entry:
+    """The first of those that the blocks cannot tell from the one with the lowest loss."""
+    best = min(entries, key=lambda entry: entry.losses[-1])
+    behind = ((entry, _behind(entry.judged, best.judged)) for entry in entries)
+    return next(entry for entry, (difference, half) in behind if entry is best or difference <= half)
 
 
 def _make(aids: Aids, method: str) -> Entry:
