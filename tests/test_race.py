@@ -46,10 +46,13 @@ def check_halving(table: list[dict[str, Any]]) -> None:
         kept = [entry["losses"][lap] for entry in table if len(entry["losses"]) > lap + 1]
         assert sorted(left)[: len(kept)] == sorted(kept) and len(kept) == -(-len(left) // 2)
     best = [entry for entry in table if len(entry["losses"]) == laps + 1]
+    order = candidates(Given(parallel=["x"]))
     assert table[0]["behind"] is None
     for entry in best[1:]:
         assert entry["behind"][0] == pytest.approx(entry["losses"][-1] - table[0]["losses"][-1]) and entry["behind"][1] > 0
         assert entry["behind"][0] > -entry["behind"][1], "none is clearly better than the winner"
+        equal = entry["behind"][0] <= entry["behind"][1] and not table[0]["output"]
+        assert not equal or order.index(table[0]["method"]) < order.index(entry["method"])
 
 
 def test_of_equals_the_first_wins_and_a_clear_lead_counts():

@@ -128,7 +128,8 @@ def _halve(entries: Sequence[Entry], course: Course, tokens: float) -> Entry:
                 _run(entry, lap, steps, replace(course, data=training), judged, places[id(entry)])
                 course.progress("race", done := done + 1, runs, entry.losses[-1])
             last, alive = alive, sorted(alive, key=lambda entry: entry.losses[-1])[: math.ceil(len(alive) / 2)]
-    return _first_of_the_best(last) if laps else alive[0]
+    finalists = {id(entry) for entry in last}
+    return _first_of_the_best([entry for entry in entries if id(entry) in finalists]) if laps else alive[0]
 
 
 def _first_of_the_best(entries: Sequence[Entry]) -> Entry:
