@@ -1,11 +1,12 @@
 """`lingraft probe`: ask a frozen model what it knows, and keep what a reader needs to trust the numbers."""
 
 import json
+import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from lingraft.errors import RunError, suggest
+from lingraft.errors import LingraftError, RunError, suggest
 from lingraft.evaluate.bootstrap import summary
 from lingraft.evaluate.probes import PROBES
 from lingraft.evaluate.probes.base import Question
@@ -48,11 +49,17 @@ def probe(
         fingerprints["model"] = digest(Path(model))
     inputs = {"probe": probe, "model": model, "language": code, "settings": settings.model_dump(), "seeds": seeds}
     inputs |= {"data": {name: str(path) for name, path in data.items()}, "fingerprints": fingerprints}
+    is_new = not Path(out).exists()
     with locked(Path(out)):
         run = Run.create(out)
         if not (run.is_complete("probe") and run.begin("probe", inputs)):  # a try that failed binds nobody
             question = Question(model, out=run.path, settings=settings, seeds=seeds, **data)
-            answer = PROBES[probe].answer(question)
+            try:
+                answer = PROBES[probe].answer(question)
+            except LingraftError:
+                if is_new:
+                    shutil.rmtree(run.path)
+                raise
             lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in answer.predictions]
             write_text(run.path / PREDICTIONS, "".join(lines))
             names = answer.scores[0]

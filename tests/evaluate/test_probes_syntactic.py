@@ -103,6 +103,7 @@ def test_a_model_without_a_head_of_its_own_is_refused(pico: Callable[[str], Path
     (tmp_path / "a.tsv").write_text(CLAMS)
     with pytest.raises(ModelError, match="no language-model head"):
         probe(str(tmp_path / "body"), probe="syntactic", evaluation=tmp_path / "a.tsv", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_nothing_to_ask_says_so(pico: Callable[[str], Path], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from lingraft.text.words import word_tokens
 SIGNS = re.compile("([\u093c\u094d])")
 """Nukta and virama of Devanagari, which the Moses tokenizer of the paper's time cut off; later ones do not."""
 NO_LANGUAGES = ("dev", "gz", "xz", "zst")
-MISSING = "lingraft's words, as {0} is not installed (pip install {0})"
+MISSING = "lingraft's words, as {0} is not installed (pip install 'lingraft[xquad]')"
 
 
 def measure(path: Path) -> dict[str, Any]:
