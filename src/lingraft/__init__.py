@@ -15,12 +15,13 @@ _HOMES = {
     "NewRows": "lingraft.embeddings",
     "Recipe": "lingraft.recipe",
     "Run": "lingraft.run",
+    "load": "lingraft.model.load",
     "load_recipe": "lingraft.recipe",
     "rows": "lingraft.api",
     "transfer": "lingraft.transfer",
     "write_report": "lingraft.report",
 }
-__all__ = ["LingraftError", "NewRows", "Recipe", "Run", "load_recipe", "rows", "transfer", "write_report"]
+__all__ = ["LingraftError", "NewRows", "Recipe", "Run", "load", "load_recipe", "rows", "transfer", "write_report"]
 
 
 def __getattr__(name: str) -> Any:

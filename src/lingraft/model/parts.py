@@ -1,5 +1,6 @@
 """The parameters behind the names of parts, found through transformers' own accessors."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -51,7 +52,8 @@ def _embedding_block(model: Any) -> set[int]:
     return {id(parameter) for table in tables for parameter in table.parameters()}
 
 
-def _position_tables(model: Any) -> list[nn.Embedding]:
+def position_tables(model: Any) -> list[nn.Embedding]:
+    """The tables that positions are looked up in."""
     named = model.base_model.named_modules()
     return [module for name, module in named if isinstance(module, nn.Embedding) and re.search(r"position|wpe", name)]
 
@@ -61,7 +63,7 @@ def longest_input(model: Any) -> int | None:
 
     Families with a padding row in the table (RoBERTa and its kind) count positions from the one after it.
     """
-    tables = _position_tables(model)
+    tables = position_tables(model)
     return min((table.num_embeddings - (-1 if table.padding_idx is None else table.padding_idx) - 1 for table in tables), default=None)
 
 
@@ -70,10 +72,19 @@ def num_layers(model: Any) -> int:
     return int(model.config.num_hidden_layers)
 
 
+def is_adapter(name: str) -> bool:
+    """Whether a parameter of this name belongs to an adapter (see lingraft.model.adapters)."""
+    return re.search(r"\.(adapter|lora_[AB])\.", name) is not None
+
+
+def layer_stacks(model: Any) -> list[nn.ModuleList]:
+    """The lists of the body's layers, from the first to the last."""
+    return [module for module in model.base_model.modules() if isinstance(module, nn.ModuleList) and len(module) == num_layers(model)]
+
+
 def _layer_of(model: Any) -> dict[int, int]:
     """id of a parameter -> index of the layer it belongs to."""
-    layers = [module for module in model.base_model.modules() if isinstance(module, nn.ModuleList) and len(module) == num_layers(model)]
-    return {id(parameter): index for stack in layers for index, layer in enumerate(stack) for parameter in layer.parameters()}
+    return {id(parameter): index for stack in layer_stacks(model) for index, layer in enumerate(stack) for parameter in layer.parameters()}
 
 
 def _layer_range(name: str, total: int) -> range:
@@ -89,6 +100,8 @@ def _layer_range(name: str, total: int) -> range:
 def parameters_of(model: Any, part: str) -> dict[str, nn.Parameter]:
     """Name -> parameter for one part. Raises RecipeError for a part this model does not have."""
     named = dict(model.named_parameters())
+    if part not in ("all", "adapters"):
+        named = {name: parameter for name, parameter in named.items() if not is_adapter(name)}
     words, biases, block = word_matrices(model), output_biases(model), _embedding_block(model)
     factors = words | primitives(model)
     in_base = {id(parameter) for parameter in model.base_model.parameters()}
@@ -97,15 +110,28 @@ def parameters_of(model: Any, part: str) -> dict[str, nn.Parameter]:
         return {n: p for n, p in named.items() if layer_of.get(id(p)) in chosen}
     choose = {
         "all": lambda n, p: True,
+        "adapters": lambda n, p: is_adapter(n),
+        "added": lambda n, p: n in getattr(model, "lingraft_added", ()) and n not in factors,
         "embeddings": lambda n, p: id(p) in block or n in factors or n in biases,
         "words": lambda n, p: n in words or n in biases,
         "new": lambda n, p: n in words or n in biases,
         "specials": lambda n, p: n in words,
-        "positions": lambda n, p: any(p is table.weight for table in _position_tables(model)),
+        "positions": lambda n, p: any(p is table.weight for table in position_tables(model)),
         "body": lambda n, p: id(p) in in_base and id(p) not in block and n not in factors,
         "head": lambda n, p: id(p) not in in_base and n not in factors,
     }[check_part(part)]
     return {name: parameter for name, parameter in named.items() if choose(name, parameter)}
+
+
+def body_fingerprint(model: Any) -> str:
+    """SHA-256 of the body's names and float32 weights, pooler and adapters left out: the same under every head."""
+    base = {id(parameter): name.replace(".base_layer", "") for name, parameter in model.base_model.named_parameters()}
+    named = {base[id(parameter)]: parameter for parameter in parameters_of(model, "body").values()}
+    hashed = hashlib.sha256()
+    for name in sorted(name for name in named if "pooler" not in name):
+        hashed.update(name.encode())
+        hashed.update(named[name].detach().cpu().float().contiguous().numpy())
+    return hashed.hexdigest()
 
 
 def set_trainable(model: Any, parts: Iterable[str]) -> dict[str, list[str]]:
@@ -117,7 +143,7 @@ def set_trainable(model: Any, parts: Iterable[str]) -> dict[str, list[str]]:
     chosen: set[str] = set()
     for part in parts:
         found = parameters_of(model, part)
-        if not found and part != "head":  # where the word matrix is the whole head, nothing else is left of it
+        if not found and part not in ("added", "head"):  # where the word matrix is the whole head, nothing else is left of it
             raise RecipeError(f"This {model.config.model_type} model has no {part!r} to train.")
         chosen |= set(found)
     for name, parameter in model.named_parameters():
