@@ -95,7 +95,7 @@ class Record:
         for name, told in (self.about.get("restarts") or {}).items():
             losses = ["failed" if tried["held_out_loss"] is None else f"{tried['held_out_loss']:.3f}" for tried in told["attempts"]]
             found.append(
-                f"Phase {name} was trained {len(losses)} times, to held-out losses of {', '.join(losses)}; number {told['kept'] + 1} was kept."
+                f"Phase {name} was trained {len(losses)} times (held-out loss {', '.join(losses)}); number {told['kept'] + 1} was kept."
             )
         return found
 

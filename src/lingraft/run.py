@@ -193,7 +193,10 @@ class Run:
         return dict(self.facts.get("origin", {}))
 
     def load(self) -> tuple[Any, Any]:
-        """The finished model, with its adapters where it has some, and its tokenizer: plain transformers objects. Raises RunError where the run is not finished."""
+        """The finished model, with adapters where it has some, and its tokenizer: plain transformers objects.
+
+        Raises RunError where the run is not finished.
+        """
         from lingraft.model.load import load
 
         return load(self._finished_model())

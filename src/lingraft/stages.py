@@ -23,7 +23,6 @@ from lingraft.aids import Aids, used
 from lingraft.card import model_card
 from lingraft.embeddings import ORIGINS, NewRows
 from lingraft.embeddings.settings import AUTO
-from lingraft.errors import ModelError
 from lingraft.evaluate import language_model
 from lingraft.evaluate.language_model import HeldOut, Reader
 from lingraft.files import atomic_folder, atomic_write, fingerprint, write_text

@@ -223,7 +223,9 @@ def _peft() -> Any:
     try:
         import peft
     except ImportError:
-        raise MissingExtra("adapters = 'lora' needs the package peft, which is not installed. Install it: pip install peft") from None
+        raise MissingExtra(
+            "adapters = 'lora' needs the package peft, which is not installed. Install it: pip install 'lingraft[lora]'"
+        ) from None
     return peft
 
 
