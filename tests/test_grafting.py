@@ -112,6 +112,13 @@ def test_restarts_keep_the_best_and_report_all(pico: Pico, world: World, tmp_pat
     assert "was trained 3 times" in (run.path / "report.html").read_text()
 
 
+def test_a_phase_begun_again_forgets_its_restarts_and_what_it_trained(pico: Pico, world: World, tmp_path: Path):
+    go(pico("bert"), world, tmp_path / "run", "monotrans", "phases.train.restarts=1")
+    run = go(pico("bert"), world, tmp_path / "run", "monotrans", 'phases.train.train=["all"]', restart_from="phase.train")
+    assert run.facts["restarts"] == {} and run.facts["graft"]["body_trained"]
+    assert {line["phase"] for line in run.lines("metrics.jsonl")} == {"train"}
+
+
 class StoppedError(Exception):
     """Stands for whatever may end a process."""
 

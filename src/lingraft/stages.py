@@ -255,7 +255,7 @@ def initial(request: Request, run: Run, source: Source, spoken: Tongues, found: 
     if not run.begin("initial", {"settings": settings_of(request.recipe)["initial"]}) and is_main_process():
         run.write_scores(measure(request, spoken.of_target(source.model), found, how, "initial"))
         run.note(parameters={part: _size(source.model, part) for part in ("all", "embeddings", "body", "head")})
-        run.note(body=body_fingerprint(source.model), graft=facts(request.recipe, source.model))
+        run.note(body=body_fingerprint(source.model))
         run.finish("initial")
 
 
@@ -328,6 +328,7 @@ def evaluate(request: Request, run: Run, source: Source, spoken: Tongues, found:
 def export(request: Request, run: Run, source: Source, spoken: Tongues) -> None:
     """A plain transformers folder with its card, and the report; with disjoint vocabularies one for the source's language too."""
     if not run.begin("model", {"settings": settings_of(request.recipe)["model"]}) and is_main_process():
+        run.note(graft=facts(request.recipe, source.model))
         multiply_out(source.model)
         if spoken.source and spoken.target.ids is not None:
             with atomic_folder(run.path / f"{MODEL}-{spoken.source.shards.folder.name}") as temporary:
