@@ -84,6 +84,14 @@ def test_a_graft_goes_on_from_its_own_adapters(pico: Pico, world: World, tmp_pat
         go(tmp_path / "first" / "model", world, tmp_path / "other", "monotrans-lora")
 
 
+@pytest.mark.parametrize("method", ["auto", "copy"])
+def test_any_row_method_may_be_the_start(method: str, pico: Pico, world: World, tmp_path: Path):
+    switch = 'phases.train.switch=[{at=0.5, train=["adapters"]}]'
+    run = go(pico("bert"), world, tmp_path / "run", "monotrans-adapters", f"rows.method={method}", switch)
+    assert ("race" in run.facts) == (method == "auto")
+    assert run.facts["graft"]["adapters"] == "bottleneck" and np.isfinite(run.scores["loss"])
+
+
 def test_what_a_family_does_not_allow_is_said_at_once(pico: Pico, world: World, tmp_path: Path):
     for family, recipe, why in (("modernbert", "monotrans-pos", "bare_begin = false"), ("xlm", "monotrans-adapters", "adapters = 'none'")):
         with pytest.raises(ModelError, match=why):

@@ -204,8 +204,9 @@ def read_rows(run: Run) -> Rows:
 
 
 def _course(request: Request, source: Source, made: PreTrainedTokenizerBase, shards: Shards, options: Options) -> Course:
-    """The race's: the first phase, or with none the default one."""
+    """The race's: the first phase, or with none the default one; adapters come after it."""
     settings = next(iter(request.recipe.phases.values()), PhaseSettings())
+    settings = settings.model_copy(update={"train": [part for part in settings.train if part != "adapters"] or settings.train})
     data = Data(Tongue(made, shards).blocks(settings.length), masking(source, made))
     total, rank = planned_steps(settings, data), request.recipe.rows.rank
     return Course(source.model, vocabulary.roles(made), data, settings, total, request.seed, rank, options.progress)
