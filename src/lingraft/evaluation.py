@@ -19,11 +19,11 @@ from lingraft.evaluate.learning import Learner, fit
 from lingraft.evaluate.measures import MEASURES
 from lingraft.evaluate.table import TASKS
 from lingraft.evaluate.task import Array, Task, TaskSettings, rows, scores
-from lingraft.files import digest, locked, read_json, write_json, write_text
+from lingraft.files import digest, is_main_process, locked, read_json, write_json, write_text
 from lingraft.languages import parse
 from lingraft.model.load import load_config, load_tokenizer
 from lingraft.recipe import changed
-from lingraft.run import EVALUATION, MODEL, Run, is_main_process
+from lingraft.run import EVALUATION, MODEL, Run
 from lingraft.train.loop import Options
 
 PACKAGES = ("lingraft", "torch", "transformers", "tokenizers", "scikit-learn")

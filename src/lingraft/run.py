@@ -1,24 +1,18 @@
 """The run folder: the interface between stages. A stage whose output is complete is skipped; that one rule gives resume."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lingraft.errors import RunError, suggest
-from lingraft.files import read_json, write_json, write_text
+from lingraft.files import is_main_process, read_json, write_json, write_text
 
 RECIPE, FACTS, METRICS, SCORES, ROWS, MODEL, REPORT, EVALUATION = (
     "recipe.toml", "run.json", "metrics.jsonl", "scores.jsonl", "rows.safetensors", "model", "report.html", "evaluation.json"
 )  # fmt: skip
 STAGES = ".stages"
-
-
-def is_main_process() -> bool:
-    """Whether this process writes: the only one, or the first of those that accelerate started."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
