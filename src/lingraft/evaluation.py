@@ -81,7 +81,7 @@ def evaluate(
         _learner(exam, 0)  # what is wrong with the model's head shows before anything is written
     inputs = {"model": model, "task": task, "settings": settings.model_dump(), "data": _digests(train, development, texts)}
     with locked(Path(out)) if is_main_process() else contextlib.nullcontext():
-        run = Run.create(out)
+        run = Run.create(out, can_restart=False)
         run.begin("result", inputs)
         for seed in range(seeds if train else 1):
             if not run.begin(f"seed.{seed}", inputs):
@@ -106,7 +106,7 @@ def _as_it_is(
     inputs = {"model": model, "task": task, "settings": settings.model_dump(), "data": _digests([], [], texts)}
     load_config(model)
     with locked(out):
-        run = Run.create(out)
+        run = Run.create(out, can_restart=False)
         run.begin("result", inputs)
         for code, path in texts.items():
             file = run.path / "texts" / f"{code}.json"

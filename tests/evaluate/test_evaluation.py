@@ -88,7 +88,7 @@ def test_more_seeds_are_added_and_other_inputs_refused(pico: Callable[[str], Pat
     second = run(pico, treebank, tmp_path / "out", seeds=2)
     assert (tmp_path / "out/seeds/0/scores.json").stat().st_mtime_ns == before
     assert first["scores"]["accuracy"]["n"] == 1 and second["scores"]["accuracy"]["n"] == 2
-    with pytest.raises(LingraftError, match="batch: was 16, now 8"):
+    with pytest.raises(LingraftError, match=r"batch: was 16, now 8\. Use another --out, or go back to the old setting\.$"):
         run(pico, treebank, tmp_path / "out", changes=[*QUICK, "batch=8"])
 
 
