@@ -60,8 +60,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Fine-tune `model` on a task and score it, and return what OUT/evaluation.json holds. The same call goes on where it stopped.
 
-    model: folder or hub id. task: a name in TASKS. train, development, evaluation: paths; `CODE=PATH` names the language of one, and
-    several of `evaluation` are zero-shot targets. Without train the model's own head is scored. seeds: how many, from 0 on.
+    model: folder or hub id. task: a name in TASKS. train, development, evaluation: paths; of `evaluation`, `CODE=PATH` names the language,
+    and several are zero-shot targets. Without train the model's own head is scored. seeds: how many, from 0 on.
     keep: leave the fine-tuned models in OUT/seeds/N/model. name: how tables call the system (default: the model's).
     Raises LingraftError where something the user gave is wrong.
     """

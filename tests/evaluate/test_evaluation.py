@@ -147,7 +147,7 @@ def test_command_line_prints_json_alone_on_stdout(pico: Callable[[str], Path], t
     status, out, _ = call("evaluate", pico("bert"), "--task", "pos", *data, "--out", tmp_path / "out", *sets, "--json")
     assert status == 0 and set(json.loads(out)["scores"]["accuracy"]) >= {"mean", "sd", "n"}
     assert json.loads(out)["scores"]["accuracy"]["sd"] is None
-    status, out, _ = call("evaluate", pico("bert"), "--task", "list")
+    status, out, _ = call("evaluate", "--task", "list")
     assert status == 0 and [line.split()[0] for line in out.splitlines()] == [*TASKS, *MEASURES]
 
 

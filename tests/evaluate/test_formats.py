@@ -13,8 +13,9 @@ import pytest
 
 from lingraft.errors import LingraftWarning, TextError
 from lingraft.evaluate import formats
-from lingraft.evaluate.choice import CHOICE_TASKS
 from lingraft.evaluate.classification import CLASSIFICATION_TASKS
+from lingraft.evaluate.measures import MEASURES
+from lingraft.evaluate.table import TASKS
 
 Write = Callable[[str, str], Path]
 
@@ -116,7 +117,7 @@ def test_every_official_benchmark_has_a_layout_here() -> None:
 def test_the_page_of_tasks_has_every_task_with_its_main_score() -> None:
     lines = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8").splitlines()
     rows = {line.split("`")[1]: line.split("|")[4].split(",")[0].strip() for line in lines if line.startswith("| `")}
-    assert rows == {name: task.main for name, task in {**CLASSIFICATION_TASKS, **CHOICE_TASKS}.items()}
+    assert rows == {name: task.main for name, task in {**TASKS, **MEASURES}.items()}
 
 
 def test_mnli_has_two_development_files_and_one_for_training(write: Write) -> None:
