@@ -26,7 +26,7 @@ from lingraft.embeddings.settings import AUTO
 from lingraft.errors import ModelError, RunError
 from lingraft.evaluate import language_model
 from lingraft.evaluate.language_model import HeldOut, Reader
-from lingraft.files import atomic_folder, atomic_write, fingerprint, write_text
+from lingraft.files import atomic_folder, atomic_write, fingerprint, is_main_process, write_text
 from lingraft.model.factorised import multiply_out
 from lingraft.model.load import Source, load_source
 from lingraft.model.parts import longest_input, parameters_of, set_trainable
@@ -34,7 +34,7 @@ from lingraft.model.surgery import check_fits
 from lingraft.race import Course, race
 from lingraft.report import write_report
 from lingraft.request import Request, fingerprints, settings_of, wanted
-from lingraft.run import MODEL, RECIPE, SCORES, Run, is_main_process
+from lingraft.run import MODEL, RECIPE, SCORES, Run
 from lingraft.run import ROWS as ROWS_FILE
 from lingraft.speed import steps_for
 from lingraft.text.corpus import Corpus, language_of, resolve
