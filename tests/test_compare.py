@@ -177,6 +177,20 @@ def test_bits_per_byte_are_better_lower_and_losses_in_no_race(tmp_path):
     assert any("same tokenizer" in note for note in notes(table))
 
 
+def test_counts_have_no_best_and_join_nothing(tmp_path):
+    (coverage,) = [table for table, _ in published("artetxe:10")]
+    assert not any(cell.is_best for row in coverage.rows for cell in cells(coverage, row))
+    assert "best" not in as_html([coverage]).partition("<body>")[2]
+    for name, right, asked in (("a", 0.9, 0.5), ("b", 0.8, 0.6)):
+        (tmp_path / name).mkdir()
+        scores = {"accuracy": right, "coverage": asked, "subject-verb agreement: simple": right}
+        (tmp_path / name / "probe.json").write_text(json.dumps({"probe": "syntactic", "language": "en", "scores": scores}))
+    (table,) = compare([tmp_path / "a", tmp_path / "b"], ["artetxe"])
+    assert bold(table, "a") == [True, False, True]
+    assert bold(table, "b") == [False, False, False]
+    assert {row.source.rpartition(", ")[2] for row in table.rows} == {"measured", "table 11"}
+
+
 def test_other_test_data_is_told(tmp_path):
     folders = [
         evaluation(tmp_path / name, name, "pos", {"en": 0.9}, data={"evaluation en": [{"path": "x", "sha256": digest}], "train": []})

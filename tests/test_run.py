@@ -45,6 +45,8 @@ def test_other_inputs_stop_with_the_difference(run: Run):
         run.begin("rows", {"seed": 2, "settings": {"method": "rank", "list": [1, 2]}})
     assert "'rows': seed: was 1, now 2; settings.method: was 'copy', now 'rank'." in str(caught.value)
     assert "--restart-from rows" in str(caught.value)
+    with pytest.raises(RunError, match=r"or go back to the old setting\.$"):
+        Run.create(run.path, can_restart=False).begin("rows", {"seed": 2})
     with pytest.raises(RunError, match="method: was 'copy', now 'rank'"):
         run.agree("rows", {"method": "rank", "list": [1, 2]})
     run.agree("rows", {"method": "copy", "list": (1, 2)})

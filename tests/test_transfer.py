@@ -1,6 +1,5 @@
-"""The whole job on pico models: every recipe and family, interruptions of every kind, reuse, refusals."""
+"""The whole job on pico models: every recipe and family, rows whose answers are known, phases, other processes."""
 
-import errno
 import json
 import os
 import shutil
@@ -8,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +16,10 @@ import torch
 import transformers
 from conftest import FAMILIES, World
 from safetensors.numpy import load_file
+from small_runs import SMALL, Pico, StoppedError, aids_of, go, results, stopping, times
 
 import lingraft
-from lingraft.errors import LingraftWarning, ModelError, RunError, TextError, TrainingError
-from lingraft.files import digest, write_text
+from lingraft.errors import LingraftWarning
 from lingraft.model.load import AUTO
 from lingraft.plan import plan
 from lingraft.recipe import shipped
@@ -30,68 +28,8 @@ from lingraft.text.corpus import TextSettings, resolve
 from lingraft.tokenizer import vocabulary
 from lingraft.train.loop import Options
 
-Pico = Callable[[str], Path]
-SMALL = ["tokenizer.size=300", "batch=4", "length=32", "evaluation.max_characters=2000", "precision=float32"]
+pytestmark = pytest.mark.usefixtures("short_report")
 DECODERS = ("gpt2", "opt", "llama", "qwen2", "gemma2")
-
-
-class StoppedError(Exception):
-    """Stands for whatever may end a process."""
-
-
-def stopping(phase: str, step: int, **options: Any) -> Options:
-    """Checkpoints every 5 steps, and an exception at a step of a phase."""
-
-    def progress(name: str, done: int, total: int, loss: float) -> None:
-        if (name, done) == (phase, step):
-            raise StoppedError
-
-    return Options(checkpoint_steps=5, log_steps=1, progress=progress, **options)
-
-
-def go(model: Path | str, world: World, out: Path, *changes: str, steps: int = 3, **options: Any) -> Run:
-    asked: dict[str, Any] = {
-        "to": "de",
-        "text": str(world.cipher),
-        "recipe": "copy",
-        "changes": [*SMALL, f"steps={steps}", *changes],
-    } | options
-    return lingraft.transfer(str(model), out=out, **asked)
-
-
-def aids_of(world: World) -> dict[str, str]:
-    """All that a recipe may ask for beside the text."""
-    return {"source_text": str(world.plain), "parallel": str(world.parallel), "lexicon": str(world.lexicon)}
-
-
-def results(run: Path) -> dict[str, str]:
-    """Digests of what must be the same bytes: weights, tokenizer, rows, held-out text, scores."""
-    files = [file for place in ("model", "tokenizer", "tokens", "held-out") for file in sorted((run / place).rglob("*")) if file.is_file()]
-    found = {str(file.relative_to(run)): digest(file) for file in [*files, run / "rows.safetensors", run / "scores.jsonl"]}
-    return {name: value for name, value in found.items() if not name.endswith("README.md")}
-
-
-def times(run: Path) -> dict[str, int]:
-    return {str(file.relative_to(run)): file.stat().st_mtime_ns for file in run.rglob("*") if file.is_file() and file.name != ".lock"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _short_report() -> Iterator[None]:
-    """Most of a pico run's time would go into its pictures, which have tests of their own."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("lingraft.stages.write_report", lambda runs: write_text(runs[0] / "report.html", "short"))
-        yield
-
-
-@pytest.fixture(scope="module")
-def finished(pico: Pico, world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run, to be copied."""
-    return go(pico("bert"), world, tmp_path_factory.mktemp("finished") / "run").path
-
-
-@pytest.fixture
-def copy(finished: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
 @pytest.mark.parametrize("recipe", shipped())
@@ -110,110 +48,6 @@ def test_every_recipe_interrupted_and_resumed_gives_the_same_bytes(recipe: str, 
     steps = [line["step"] for line in again.lines("metrics.jsonl") if "loss" in line]
     assert steps == sorted(set(steps)), "what was redone is not recorded twice"
     assert steps[-1] == 20
-
-
-@pytest.mark.parametrize("stage", ["encode_to_shards", "_save_rows", "measure", "model_card", "write_report"])
-def test_an_interruption_in_any_stage_is_made_up_for(
-    stage: str, finished: Path, pico: Pico, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    def stop(*arguments: Any, **options: Any) -> None:
-        raise StoppedError
-
-    with monkeypatch.context() as patched, pytest.raises(StoppedError):  # noqa: PT012
-        patched.setattr(f"lingraft.stages.{stage}", stop)
-        go(pico("bert"), world, tmp_path / "run")
-    assert results(go(pico("bert"), world, tmp_path / "run").path) == results(finished)
-
-
-def test_a_second_run_rewrites_nothing(copy: Path, finished: Path, pico: Pico, world: World, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("lingraft.stages.write_report", lingraft.write_report)
-    go(pico("bert"), world, copy)
-    before = times(copy)
-    run = go(pico("bert"), world, copy)
-    assert times(copy) == before
-    assert run.scores == Run(finished).scores
-
-
-def test_another_folder_and_another_time_give_the_same_bytes(finished: Path, pico: Pico, world: World, tmp_path: Path):
-    assert results(go(pico("bert"), world, tmp_path / "other").path) == results(finished)
-    other = go(pico("bert"), world, tmp_path / "seed", seed=1)
-    assert results(other.path)["model/model.safetensors"] != results(finished)["model/model.safetensors"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "options", "said"),
-    [
-        (["learning_rate=0.5"], {}, "phase.train.*learning_rate: was 0.0003, now 0.5.*--restart-from phase.train"),
-        (["batch=8"], {}, "batch: was 4, now 8"),
-        (["tokenizer.size=200"], {}, "size: was 300, now 200.*--restart-from tokenizer"),
-        (["rows.method=random"], {}, "method: was 'copy', now 'random'"),
-        (["evaluation.seed=1"], {}, "seed: was 12345, now 1"),
-        (["text.normalisation=none"], {}, "normalisation: was 'NFC', now 'none'"),
-        ([], {"steps": 4}, "steps: was 3, now 4"),
-        ([], {"seed": 5}, "seed: was 0, now 5"),
-        ([], {"recipe": "scratch"}, "weights: was 'pretrained', now 'random'"),
-        ([], {"to": "nl"}, "language: was 'de', now 'nl'"),
-    ],
-)
-def test_a_changed_setting_stops_with_the_difference_and_touches_nothing(
-    changes: list[str], options: dict[str, Any], said: str, copy: Path, pico: Pico, world: World
-):
-    before = times(copy)
-    with pytest.raises(RunError, match=said):
-        go(pico("bert"), world, copy, *changes, **options)
-    assert times(copy) == before
-
-
-def test_changed_text_model_and_tokenizer_stop_with_the_difference(copy: Path, pico: Pico, world: World, tmp_path: Path):
-    before = times(copy)
-    (tmp_path / "more.txt").write_text(world.cipher.read_text() + "\nund noch eine zeile .\n")
-    with pytest.raises(RunError, match="'text': de text: was"):
-        go(pico("bert"), world, copy, text=str(tmp_path / "more.txt"))
-    with pytest.raises(RunError, match=r"'source': .*weights: was"):
-        go(pico("electra"), world, copy)
-    with pytest.raises(RunError, match="'tokenizer': read: was None"):
-        go(pico("bert"), world, copy, f"tokenizer.read={str(pico('bert'))!r}")
-    assert times(copy) == before
-
-
-def test_another_phase_on_an_old_folder_stops_too(copy: Path, pico: Pico, world: World, tmp_path: Path):
-    (tmp_path / "longer.toml").write_text('extends = "copy"\n[phases.more]\nbatch = 4\n')
-    with pytest.raises(RunError, match=r"'evaluation': phases: was \['train'\], now \['train', 'more'\]"):
-        go(pico("bert"), world, copy, recipe=str(tmp_path / "longer.toml"))
-    run = go(pico("bert"), world, copy, recipe=str(tmp_path / "longer.toml"), restart_from="phase.more")
-    assert {line["phase"] for line in run.lines("metrics.jsonl")} == {"train", "more"}
-
-
-def test_restarting_takes_the_new_setting_and_keeps_what_is_before_it(copy: Path, pico: Pico, world: World, tmp_path: Path):
-    before = times(copy)
-    again = go(pico("bert"), world, copy, "learning_rate=0.01", restart_from="phase.train")
-    kept = [name for name in before if name.startswith(("tokenizer", "tokens", "rows", "held-out"))]
-    assert {name: times(copy)[name] for name in kept} == {name: before[name] for name in kept}
-    fresh = go(pico("bert"), world, tmp_path / "fresh", "learning_rate=0.01")
-    assert results(again.path) == results(fresh.path)
-    assert results(go(pico("bert"), world, copy, "learning_rate=0.01", restart_from="source").path) == results(fresh.path)
-
-
-def test_restarting_with_a_change_before_it_is_refused_and_removes_nothing(copy: Path, pico: Pico, world: World):
-    before = times(copy)
-    with pytest.raises(RunError, match="size: was 300, now 200"):
-        go(pico("bert"), world, copy, "tokenizer.size=200", restart_from="phase.train")
-    with pytest.raises(RunError, match=r"no stage 'phase\.trian'"):
-        go(pico("bert"), world, copy, restart_from="phase.trian")
-    assert times(copy) == before
-
-
-def test_two_runs_on_one_folder_are_refused(pico: Pico, world: World, tmp_path: Path):
-    refused = []
-
-    def progress(*arguments: Any) -> None:
-        with pytest.raises(RunError, match="in use by another lingraft"):
-            go(pico("bert"), world, tmp_path / "run")
-        refused.append(True)
-
-    run = go(pico("bert"), world, tmp_path / "run", steps=1, options=Options(progress=progress))
-    assert refused == [True]
-    assert run.is_complete("model")
 
 
 def test_no_steps_leave_the_initialised_model(pico: Pico, world: World, tmp_path: Path):
@@ -268,13 +102,14 @@ def test_rank_rows_of_a_cipher_are_its_plain_tokens(pico: Pico, world: World, tm
     assert all(pairs[token] == World.encipher(token) for token in alone), "ties aside"
 
 
-def test_copied_rows_are_of_the_same_strings(pico: Pico, world: World, finished: Path):
-    source, target, new, old = rows_of(Run(finished))
+def test_copied_rows_are_of_the_same_strings(pico: Pico, world: World, tmp_path: Path):
+    run = go(pico("bert"), world, tmp_path / "run", steps=0)
+    source, target, new, old = rows_of(run)
     spelled, own = vocabulary.spelling(source), vocabulary.spelling(target)
     assert len(new) > 20
     assert all(spelled[o] == own[n] for n, o in zip(new, old, strict=True))
     model = AUTO["mlm"].from_pretrained(pico("bert"))
-    assert Run(finished).origin["copied"] == len(new)
+    assert run.origin["copied"] == len(new)
     assert model.get_input_embeddings().weight.shape[0] > old.max()
 
 
@@ -420,11 +255,6 @@ switch = [{at = 0.5, train = ["body"]}]
     assert run.is_complete("model")
 
 
-def test_a_lost_phase_that_another_starts_from_is_trained_again(pico: Pico, world: World, copy: Path, finished: Path):
-    shutil.rmtree(copy / "phases" / "train")
-    assert results(go(pico("bert"), world, copy, restart_from="evaluation").path) == results(finished)
-
-
 def test_aids_that_are_not_used_are_accepted_and_named(pico: Pico, world: World, tmp_path: Path):
     aids = {"parallel": "x.tsv", "lexicon": ["x.tsv"], "vectors": ["x.bin", "y.bin"], "source_text": str(world.plain)}
     with pytest.warns(LingraftWarning) as caught:
@@ -439,64 +269,6 @@ def test_a_short_vocabulary_is_a_warning_that_the_run_keeps(pico: Pico, world: W
     with pytest.warns(LingraftWarning, match="fewer than the 9,000"):
         run = go(pico("bert"), world, tmp_path / "run", "tokenizer.size=9000", steps=0)
     assert any("9,000" in message for message in run.facts["warnings"])
-
-
-def test_minutes_set_the_steps_once(pico: Pico, world: World, tmp_path: Path):
-    run = go(pico("bert"), world, tmp_path / "run", minutes=0.005)
-    kept = run.facts["steps_from_minutes"]
-    assert list(kept) == ["train 0.005"]
-    assert next(iter(kept.values())) >= 1
-    before = times(run.path)
-    assert go(pico("bert"), world, tmp_path / "run", minutes=0.005).facts["steps_from_minutes"] == kept
-    assert times(run.path) == before
-
-
-@pytest.mark.parametrize(
-    ("text", "error", "said"),
-    [
-        ("ein wort .\n", TextError, "held-out|short|--text|more text"),
-        ("", TextError, "empty"),
-        ("\n".join(f"zeile {i} ." for i in range(60)), TextError, "block"),
-    ],
-)
-def test_text_that_is_too_short_leaves_nothing(text: str, error: type[Exception], said: str, pico: Pico, world: World, tmp_path: Path):
-    (tmp_path / "short.txt").write_text(text)
-    with pytest.raises(error, match=said):
-        go(pico("bert"), world, tmp_path / "deep" / "run", "length=512", "tokenizer.size=60", text=str(tmp_path / "short.txt"))
-    assert [path.name for path in tmp_path.iterdir()] == ["short.txt"]
-
-
-def test_blocks_longer_than_the_models_positions_are_refused(pico: Pico, world: World, tmp_path: Path):
-    with pytest.raises(ModelError, match=r"positions for 63 only.*--set length=63"):
-        go(pico("roberta"), world, tmp_path / "run", "length=80")
-    assert not (tmp_path / "run").exists()
-
-
-def test_mistakes_of_users_leave_a_folder_that_was_there(pico: Pico, world: World, tmp_path: Path):
-    (tmp_path / "out").mkdir()
-    with pytest.raises(TextError):
-        go(pico("bert"), world, tmp_path / "out", text="nowhere.txt")
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_a_loss_that_is_no_number_keeps_the_run(pico: Pico, world: World, tmp_path: Path):
-    with pytest.raises(TrainingError):
-        go(pico("bert"), world, tmp_path / "run", "learning_rate=1e30", "phases.0.warmup=0", "phases.0.clip=0")
-    assert (tmp_path / "run" / "tokens").exists()
-    assert results(go(pico("bert"), world, tmp_path / "run", restart_from="phase.train").path)
-
-
-@pytest.mark.parametrize("place", ["lingraft.run.Run.record", "lingraft.files._sync", "lingraft.train.checkpoint.save_file"])
-def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_later(
-    place: str, finished: Path, pico: Pico, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    def full(*arguments: Any, **options: Any) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with monkeypatch.context() as patched, pytest.raises(RunError, match=r"No space left on device.*Free space"):  # noqa: PT012
-        patched.setattr(place, full)
-        go(pico("bert"), world, tmp_path / "run")
-    assert results(go(pico("bert"), world, tmp_path / "run").path) == results(finished)
 
 
 def test_examples_can_be_kept_out(pico: Pico, world: World, tmp_path: Path):

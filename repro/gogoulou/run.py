@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 from common import Results
 from tables import print_tables
 
-SIZE, LENGTH, BATCH = 8_000, 128, 32
-SOURCE_STEPS, ENGLISH_STEPS, SEEDS = 1500, 750, 3
-SCRATCH_RATE, TRANSFER_RATE, TASK_RATE = "1e-3", "1e-3", "2e-4"
+SIZE, LENGTH, BATCH = 8_000, 128, 16
+SOURCE_STEPS, ENGLISH_STEPS, SEEDS = 2400, 1000, 3
+SCRATCH_RATE, TRANSFER_RATE, TASK_RATE = "5e-4", "5e-4", "2e-4"
 NOVELS = 8_000_000
 
 
@@ -97,6 +97,7 @@ def architecture(out: Path) -> str:
 
     folder = out / "architecture"
     if not folder.exists():
+        out.mkdir(parents=True, exist_ok=True)
         tokenizer = load_tokenizer(source_model())
         torch.manual_seed(0)
         shape = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 1024}
@@ -127,7 +128,14 @@ def transferred(name: str, given: argparse.Namespace) -> Any:
     corpus = Corpus("en", ("en.wiki",), 20_000_000) if english else SOURCES[name]
     steps, rate = (ENGLISH_STEPS if english else SOURCE_STEPS), (TRANSFER_RATE if arm else SCRATCH_RATE)
     recipe, *changes = ARMS[arm] if arm else ("scratch",)
-    same = [f"steps={steps}", f"batch={BATCH}", f"length={LENGTH}", f"learning_rate={rate}", "phases.train.warmup=0.06"]
+    same = [
+        f"steps={steps}",
+        f"batch={BATCH}",
+        f"length={LENGTH}",
+        f"learning_rate={rate}",
+        "phases.train.warmup=0.06",
+        "phases.train.dropout=0.0",
+    ]
     vocabulary = [] if arm == "source vocabulary" else ["tokenizer.algorithm=wordpiece", f"tokenizer.size={SIZE}"]
     own = text(SOURCES[source], source, given) if arm.startswith("rank") else ""
     return lingraft.transfer(

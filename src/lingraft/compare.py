@@ -19,6 +19,8 @@ AVERAGE = "average"
 LOWER = re.compile(r"bits|loss|perplexity|deviation")
 OF_A_TOKENIZER = re.compile(r"loss|perplexity|per_token")
 """Scores that compare only models with the same tokenizer, which folders do not say: none of them is called the best."""
+COUNTS = re.compile(r"coverage|pairs$")
+"""What was asked, and not how well it was answered: more of it is not better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Table:
         values = [printed(cell, metric) for other in self.rows if other.kind == row.kind and (cell := cell_of(other, column))]
         own = cell_of(row, column)
         is_compared = row.kind == "published" or (row.kind == "measured" and not OF_A_TOKENIZER.search(metric))
-        if own is None or not is_compared or len(values) < 2:
+        if own is None or not is_compared or COUNTS.search(metric) or len(values) < 2:
             return False
         return float(printed(own, metric)) == (min if LOWER.search(metric) else max)(map(float, values))
 
@@ -210,7 +212,7 @@ def beside(ours: Sequence[Table], papers: Iterable[str]) -> list[Table]:
 
 
 def _belongs(own: Table, table: Table, entry: dict[str, Any]) -> bool:
-    if own.across != table.across or not set(own.columns) & set(table.columns):
+    if own.across != table.across or all(COUNTS.search(table.metrics[column]) for column in table.columns if column in own.columns):
         return False
     if own.across == "tasks":
         return True

@@ -19,12 +19,12 @@ from lingraft.evaluate.learning import Learner, fit
 from lingraft.evaluate.measures import MEASURES
 from lingraft.evaluate.table import TASKS
 from lingraft.evaluate.task import Array, Task, TaskSettings, rows, scores
-from lingraft.files import digest, locked, read_json, write_json, write_text
+from lingraft.files import digest, is_main_process, locked, read_json, write_json, write_text
 from lingraft.languages import parse
 from lingraft.model.adapters import save_adapters
 from lingraft.model.load import load_config, load_tokenizer
 from lingraft.recipe import changed
-from lingraft.run import EVALUATION, MODEL, Run, is_main_process
+from lingraft.run import EVALUATION, MODEL, Run
 from lingraft.train.loop import Options
 
 PACKAGES = ("lingraft", "torch", "transformers", "tokenizers", "scikit-learn")
@@ -61,8 +61,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Fine-tune `model` on a task and score it, and return what OUT/evaluation.json holds. The same call goes on where it stopped.
 
-    model: folder or hub id. task: a name in TASKS. train, development, evaluation: paths; `CODE=PATH` names the language of one, and
-    several of `evaluation` are zero-shot targets. Without train the model's own head is scored. seeds: how many, from 0 on.
+    model: folder or hub id. task: a name in TASKS. train, development, evaluation: paths; of `evaluation`, `CODE=PATH` names the language,
+    and several are zero-shot targets. Without train the model's own head is scored. seeds: how many, from 0 on.
     keep: leave the fine-tuned models in OUT/seeds/N/model. name: how tables call the system (default: the model's).
     Raises LingraftError where something the user gave is wrong.
     """
@@ -82,7 +82,7 @@ def evaluate(
         _learner(exam, 0)  # what is wrong with the model's head shows before anything is written
     inputs = {"model": model, "task": task, "settings": settings.model_dump(), "data": _digests(train, development, texts)}
     with locked(Path(out)) if is_main_process() else contextlib.nullcontext():
-        run = Run.create(out)
+        run = Run.create(out, can_restart=False)
         run.begin("result", inputs)
         for seed in range(seeds if train else 1):
             if not run.begin(f"seed.{seed}", inputs):
@@ -107,7 +107,7 @@ def _as_it_is(
     inputs = {"model": model, "task": task, "settings": settings.model_dump(), "data": _digests([], [], texts)}
     load_config(model)
     with locked(out):
-        run = Run.create(out)
+        run = Run.create(out, can_restart=False)
         run.begin("result", inputs)
         for code, path in texts.items():
             file = run.path / "texts" / f"{code}.json"

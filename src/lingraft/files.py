@@ -1,4 +1,4 @@
-"""Files that are either complete or not there: atomic writes, digests, fingerprints, and the lock of a run folder."""
+"""Files that are either complete or not there: who writes them, atomic writes, digests, fingerprints, and the lock of a run folder."""
 
 import contextlib
 import hashlib
@@ -15,6 +15,11 @@ from lingraft.errors import RunError
 
 _UMASK = os.umask(0)
 os.umask(_UMASK)
+
+
+def is_main_process() -> bool:
+    """Whether this process writes: the only one, or the first of those that accelerate started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _finish(path: Path) -> None:

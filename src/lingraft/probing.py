@@ -51,7 +51,7 @@ def probe(
     inputs |= {"data": {name: str(path) for name, path in data.items()}, "fingerprints": fingerprints}
     is_new = not Path(out).exists()
     with locked(Path(out)):
-        run = Run.create(out)
+        run = Run.create(out, can_restart=False)
         if not (run.is_complete("probe") and run.begin("probe", inputs)):  # a try that failed binds nobody
             question = Question(model, out=run.path, settings=settings, seeds=seeds, **data)
             try:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from lingraft.embeddings.settings import RowSettings
 from lingraft.errors import RecipeError, suggest
 from lingraft.evaluate.settings import EvaluationSettings
-from lingraft.model.settings import SurgerySettings
+from lingraft.model.surgery_settings import SurgerySettings
 from lingraft.text.corpus import TextSettings
 from lingraft.tokenizer.settings import TokenizerSettings
 from lingraft.train.settings import PhaseSettings

@@ -11,10 +11,10 @@ from typing import Any
 
 from lingraft.aids import Given, check_given, used
 from lingraft.errors import Interrupted, LingraftError, LingraftWarning, RecipeError, RunError, TextError
-from lingraft.files import digest, locked
+from lingraft.files import digest, is_main_process, locked
 from lingraft.languages import parse
 from lingraft.recipe import Recipe
-from lingraft.run import Run, is_main_process
+from lingraft.run import Run
 from lingraft.text.corpus import language_of
 from lingraft.text.parallel import Parallel
 

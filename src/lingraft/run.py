@@ -1,24 +1,18 @@
 """The run folder: the interface between stages. A stage whose output is complete is skipped; that one rule gives resume."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lingraft.errors import RunError, suggest
-from lingraft.files import read_json, write_json, write_text
+from lingraft.files import is_main_process, read_json, write_json, write_text
 
 RECIPE, FACTS, METRICS, SCORES, ROWS, MODEL, REPORT, EVALUATION = (
     "recipe.toml", "run.json", "metrics.jsonl", "scores.jsonl", "rows.safetensors", "model", "report.html", "evaluation.json"
 )  # fmt: skip
 STAGES = ".stages"
-
-
-def is_main_process() -> bool:
-    """Whether this process writes: the only one, or the first of those that accelerate started."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -38,14 +32,14 @@ def differences(before: Any, now: Any) -> list[str]:
 class Run:
     """A run folder. Reading it needs nothing of the run's own code or data."""
 
-    def __init__(self, path: str | Path) -> None:
-        """Open an existing run. Raises RunError where `path` holds none."""
-        self.path = Path(path)
+    def __init__(self, path: str | Path, can_restart: bool = True) -> None:
+        """Open an existing run. can_restart: its command has --restart-from. Raises RunError where `path` holds none."""
+        self.path, self._can_restart = Path(path), can_restart
         if not (self.path / STAGES).is_dir() and not (self.path / FACTS).is_file():
             raise RunError(f"{self.path} is not a run: it has no {FACTS}. Give a folder that `lingraft transfer --out` made.")
 
     @classmethod
-    def create(cls, path: str | Path) -> "Run":
+    def create(cls, path: str | Path, can_restart: bool = True) -> "Run":
         """Open a run folder, making it where it does not exist. Raises RunError for a folder that holds something else."""
         path = Path(path)
         if path.exists() and not path.is_dir():
@@ -57,7 +51,7 @@ class Run:
             (path / STAGES).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"Cannot make the run folder {path}: {error.strerror}.") from error
-        return cls(path)
+        return cls(path, can_restart)
 
     # Stages
 
@@ -82,11 +76,12 @@ class Run:
             self._compare(stage, read_json(self._stage_file(stage))["inputs"]["settings"], json.loads(json.dumps(settings, default=str)))
 
     def _compare(self, stage: str, before: Any, now: Any) -> None:
-        if changed := differences(before, now):
-            raise RunError(
-                f"{self.path} was made differently at stage {stage!r}: {'; '.join(changed[:6])}. "
-                f"Use another --out, go back to the old setting, or redo this stage and all after it with --restart-from {stage}."
-            )
+        if not (changed := differences(before, now)):
+            return
+        start = f"{self.path} was made differently at stage {stage!r}: {'; '.join(changed[:6])}. Use another --out"
+        if not self._can_restart:
+            raise RunError(f"{start}, or go back to the old setting.")
+        raise RunError(f"{start}, go back to the old setting, or redo this stage and all after it with --restart-from {stage}.")
 
     def finish(self, stage: str) -> None:
         """Note that the stage's output is complete."""

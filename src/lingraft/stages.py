@@ -25,7 +25,7 @@ from lingraft.embeddings import ORIGINS, NewRows
 from lingraft.embeddings.settings import AUTO
 from lingraft.evaluate import language_model
 from lingraft.evaluate.language_model import HeldOut, Reader
-from lingraft.files import atomic_folder, atomic_write, fingerprint, write_text
+from lingraft.files import atomic_folder, atomic_write, fingerprint, is_main_process, write_text
 from lingraft.grafting import Rows, check_surgery, facts, finished, train_best
 from lingraft.model.adapters import save_adapters
 from lingraft.model.factorised import multiply_out
@@ -35,7 +35,7 @@ from lingraft.model.surgery import check_fits
 from lingraft.race import Course, race
 from lingraft.report import write_report
 from lingraft.request import Request, fingerprints, settings_of, wanted
-from lingraft.run import MODEL, RECIPE, SCORES, Run, is_main_process
+from lingraft.run import MODEL, RECIPE, SCORES, Run
 from lingraft.run import ROWS as ROWS_FILE
 from lingraft.speed import steps_for
 from lingraft.text.corpus import Corpus, language_of, resolve

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from lingraft.errors import TextError
 from lingraft.evaluate import roles
-from lingraft.evaluate.propositions import Propositions, read_propositions, role_f1, role_row
+from lingraft.evaluate.propositions import Propositions, read_propositions, role_f1, role_row, write_propositions
 from lingraft.evaluate.task import TaskSettings, collate, scores
 
 SETTINGS = TaskSettings(length=32)
@@ -82,6 +82,37 @@ def test_dashes_double_roles_and_senses_without_numbers(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(TextError, match=message):
         read(tmp_path, text)
+
+
+@pytest.mark.parametrize("text", [CONLL2009, TEN_COLUMNS, FLAGGED], ids=["conll2009", "ten-columns", "flagged"])
+def test_what_is_written_is_what_was_read(tmp_path: Path, text: str) -> None:
+    """The same bytes for what was right, but for tabs at ends of lines; else the prediction, and all other columns as they were."""
+    gold = read(tmp_path, text)
+    write_propositions(gold, list(map(roles.gold, gold)), tmp_path / "same.txt")
+    right = text.replace("tell.01", "say.01") if text == CONLL2009 else text  # its senses are those of the lemma
+    assert (tmp_path / "same.txt").read_text() == right.replace("\t\n", "\n") + "\n"
+    other = {"predicates": [[3, "02"], [1, "go.01"]], "arguments": [[3, 3, "A1"], [1, 4, "A2"], [1, 4, "A3"]]}
+    write_propositions(gold, [other, {"predicates": [], "arguments": []}], tmp_path / "other.txt")
+    first, second = read_propositions(tmp_path / "other.txt")
+    assert first.predicates == [(1, "01" if text == CONLL2009 else "go.01"), (3, "02")]
+    assert first.arguments == [(1, 4, "A2"), (1, 4, "A3"), (3, 3, "A1")]
+    assert (first.words, first.lemmas, second.predicates) == (gold[0].words, gold[0].lemmas, [])
+
+
+def test_what_was_in_no_file_is_written_too(tmp_path: Path) -> None:
+    write_propositions([COMES], [roles.gold(COMES)], tmp_path / "made.txt")
+    (found,) = read_propositions(tmp_path / "made.txt")
+    assert (found.words, found.lemmas, found.predicates, sorted(found.arguments)) == (
+        COMES.words, COMES.lemmas, COMES.predicates, COMES.arguments
+    )  # fmt: skip
+
+
+def test_senses_that_are_no_numbers_keep_their_form(tmp_path: Path) -> None:
+    gold = read(tmp_path, CONLL2009.replace("come.03", "come").replace("tell.01", "a.b.c").replace("say\tsay\tsay", "say\tsay\ts.a"))
+    write_propositions(gold, list(map(roles.gold, gold)), tmp_path / "same.txt")
+    assert [each.predicates for each in read_propositions(tmp_path / "same.txt")] == [each.predicates for each in gold]
+    write_propositions(gold[:1], [{"predicates": [[4, "02"]], "arguments": []}], tmp_path / "other.txt")
+    assert read_propositions(tmp_path / "other.txt")[0].predicates == [(4, "02")]
 
 
 def test_senses_count_beside_arguments() -> None:

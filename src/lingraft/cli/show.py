@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from lingraft.run import Run, is_main_process
+from lingraft.files import is_main_process
+from lingraft.run import Run
 
 
 @contextlib.contextmanager

@@ -44,7 +44,7 @@ def transfer(
 ) -> None:
     """Graft a pretrained model onto a language, from text of that language."""
     from lingraft.cli import show
-    from lingraft.run import is_main_process
+    from lingraft.files import is_main_process
     from lingraft.train.loop import Options
     from lingraft.transfer import transfer as run_transfer
 

@@ -1,7 +1,6 @@
 """Fine-tuning on a task, and predicting: the items of a kind as material of the one training loop."""
 
 import math
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from lingraft.errors import TextError
 from lingraft.evaluate.task import Array, Item, Kind, Task, TaskSettings, collate, scores
-from lingraft.files import atomic_write, read_json, write_json
+from lingraft.files import atomic_write, is_main_process, read_json, write_json
 from lingraft.train.batches import Ids, drawn
 from lingraft.train.loop import Options, train
 
@@ -111,7 +110,7 @@ def fit(learner: Learner, examples: Sequence[Any], development: Sequence[Any], s
     specials = np.array(sorted(learner.tokenizer.all_special_ids), dtype=np.int64)
     data = Items(kind, items, pad_id(learner.tokenizer), {"specials": specials})
     speed = train("fine-tune", learner.model, settings, data, total=total, seed=seed, folder=folder / "training", options=options)
-    if os.environ.get("RANK", "0") == "0":
+    if is_main_process():
         shutil.rmtree(folder / "training", ignore_errors=True)
     return {"steps": total, "seconds": round(speed.all_seconds, 2), **best.finish()}
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from lingraft.evaluate.biaffine import Roles, inside
 from lingraft.evaluate.heads import headed
-from lingraft.evaluate.propositions import Propositions, read_propositions, role_f1, role_row
+from lingraft.evaluate.propositions import Prediction, Propositions, read_propositions, role_f1, role_row, write_propositions
 from lingraft.evaluate.tagging import Sentence, tag_of_each_word, windows
 from lingraft.evaluate.task import Array, Batch, Item, Kind, Task, TaskSettings
 
@@ -18,9 +18,6 @@ SENSE, ROLE = "sense ", "role "
 """What the names of labels begin with."""
 LEMMA = "~"
 """Stands for the word's lemma in the name of a sense, so that a sense of words never seen can be predicted: ~.01 of come is come.01."""
-
-Prediction = dict[str, list[list[int | str]]]
-"""predicates: [word, sense]; arguments: [predicate, word, role]."""
 
 
 def to_label(sense: str, lemma: str) -> str:
@@ -161,4 +158,6 @@ TASK = Task(
     main="f1",
     defaults={"learning_rate": 1e-4, "epochs": 10.0, "warmup": 0.1},
     about="semantic role labelling from end to end (CoNLL-2009, Universal Propositions), predicates' senses included",
+    write=write_propositions,
+    ending="conll",
 )

@@ -1,0 +1,55 @@
+"""Runs on pico models, whatever the test: how they are asked for, stopped, and told apart."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from conftest import World
+
+import lingraft
+from lingraft.files import digest
+from lingraft.run import Run
+from lingraft.train.loop import Options
+
+Pico = Callable[[str], Path]
+SMALL = ["tokenizer.size=300", "batch=4", "length=32", "evaluation.max_characters=2000", "precision=float32"]
+
+
+class StoppedError(Exception):
+    """Stands for whatever may end a process."""
+
+
+def stopping(phase: str, step: int, **options: Any) -> Options:
+    """Checkpoints every 5 steps, and an exception at a step of a phase."""
+
+    def progress(name: str, done: int, total: int, loss: float) -> None:
+        if (name, done) == (phase, step):
+            raise StoppedError
+
+    return Options(checkpoint_steps=5, log_steps=1, progress=progress, **options)
+
+
+def go(model: Path | str, world: World, out: Path, *changes: str, steps: int = 3, **options: Any) -> Run:
+    asked: dict[str, Any] = {
+        "to": "de",
+        "text": str(world.cipher),
+        "recipe": "copy",
+        "changes": [*SMALL, f"steps={steps}", *changes],
+    } | options
+    return lingraft.transfer(str(model), out=out, **asked)
+
+
+def aids_of(world: World) -> dict[str, str]:
+    """All that a recipe may ask for beside the text."""
+    return {"source_text": str(world.plain), "parallel": str(world.parallel), "lexicon": str(world.lexicon)}
+
+
+def results(run: Path) -> dict[str, str]:
+    """Digests of what must be the same bytes: weights, tokenizer, rows, held-out text, scores."""
+    files = [file for place in ("model", "tokenizer", "tokens", "held-out") for file in sorted((run / place).rglob("*")) if file.is_file()]
+    found = {str(file.relative_to(run)): digest(file) for file in [*files, run / "rows.safetensors", run / "scores.jsonl"]}
+    return {name: value for name, value in found.items() if not name.endswith("README.md")}
+
+
+def times(run: Path) -> dict[str, int]:
+    return {str(file.relative_to(run)): file.stat().st_mtime_ns for file in run.rglob("*") if file.is_file() and file.name != ".lock"}
