@@ -241,7 +241,7 @@ def check_phases(request: Request, model: Any) -> None:
                 f"Use --set length={longest}."
             )
         for parts in settings.all_parts():
-            set_trainable(model, parts)
+            set_trainable(model, parts, settings.freeze)
     model.requires_grad_(True)
 
 
