@@ -15,9 +15,9 @@ SCORES = ("loss", "bits_per_byte")
 def grafts(folder: str | Path) -> list[dict[str, Any]]:
     """What the folders in `folder` hold, each `{name, kind, …}`, by name; `folder` itself where it is a run.
 
-    kind: `graft` (a run whose body stayed the source's), `model` (a run that trained the body: `lingraft pretrain`, or a transfer that trains
-    everything), `task` (of `lingraft finetune`), `swapped`, `unfinished`. body: the fingerprint that says what fits what: a graft fits task
-    models that began with the same one, named in `fits`; None where it is not known. Raises RunError where there is nothing of the kind.
+    kind: `graft` (a run whose body stayed the source's), `model` (a run that trained the body, of `lingraft pretrain` or `transfer`),
+    `task` (of `lingraft finetune`), `swapped`, `unfinished`. body: the fingerprint that says what fits what, None where it is not known:
+    a graft fits the task models that began with the same one, named in `fits`. Raises RunError where there is nothing of the kind.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -64,7 +64,7 @@ def _of_run(run: Run) -> dict[str, Any]:
     graft = learnt(run)
     told |= {name: run.scores.get(name) for name in SCORES} | {"adapters": graft.get("adapters")}
     if graft["body_trained"]:
-        return told | {"kind": "model", "positions": False, "body": facts.get("trained_body")}
+        return told | {"kind": "model", "positions": False, "body": facts.get("final_body")}
     return told | {"kind": "graft", "positions": graft["positions"], "body": facts.get("body")}
 
 

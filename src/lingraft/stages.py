@@ -29,7 +29,7 @@ from lingraft.evaluate.language_model import HeldOut, Reader
 from lingraft.files import atomic_folder, atomic_write, fingerprint, write_text
 from lingraft.model.factorised import multiply_out
 from lingraft.model.load import Source, load_source
-from lingraft.model.parts import longest_input, parameters_of, set_trainable
+from lingraft.model.parts import body_fingerprint, longest_input, parameters_of, set_trainable
 from lingraft.model.surgery import check_fits
 from lingraft.race import Course, race
 from lingraft.report import write_report
@@ -351,6 +351,7 @@ def export(request: Request, run: Run, source: Source, spoken: Tongues) -> None:
             spoken.of_target(source.model).save_pretrained(temporary)
             spoken.target.tokenizer.save_pretrained(temporary)
             write_text(temporary / "README.md", model_card(run.path))
+        run.note(final_body=body_fingerprint(source.model))
         run.finish("model")
     if is_main_process():
         write_report([run.path])

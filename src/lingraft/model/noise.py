@@ -1,4 +1,4 @@
-"""Noise on embeddings while a model trains, so that what stands above does not rest on one language's rows (Artetxe et al. 2020, section 3)."""
+"""Noise on embeddings in training, so that what stands above does not rest on one language's rows (Artetxe et al. 2020, section 3)."""
 
 from typing import Any
 

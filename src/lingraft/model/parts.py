@@ -151,7 +151,7 @@ def body_fingerprint(model: Any) -> str:
 
 
 def _present(model: Any, part: str, verb: str) -> set[str]:
-    """Names of a part's parameters. Raises RecipeError where it has none; where the word matrix is the whole head, nothing is left of it."""
+    """Names of a part's parameters. Raises RecipeError where it has none, except the head: it may be all word matrix."""
     found = parameters_of(model, part)
     if not found and part != "head":
         raise RecipeError(f"This {model.config.model_type} model has no {part!r} to {verb}.")
