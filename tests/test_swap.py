@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -218,6 +219,40 @@ def test_a_language_of_a_disjoint_run_is_a_graft_of_the_others_body(pico: Pico, 
     lingraft.finetune(str(run.path / "model-en"), task="pos", train=data["pos"], freeze=["embeddings"], changes=QUICK, out=tmp_path / "pos")
     assert lingraft.swap(tmp_path / "pos", graft=run.path, out=tmp_path / "de")["language"] == "de"
     assert lingraft.swap(tmp_path / "pos", graft=run.path / "model-en", out=tmp_path / "en")["language"] == "en"
-    names = [name for name in load_file(tmp_path / "en/model.safetensors")]
     same, mine = (load_file(folder / "model.safetensors") for folder in (tmp_path / "en", tmp_path / "pos/model"))
-    assert all(torch.equal(same[name], mine[name]) for name in names)
+    assert all(torch.equal(same[name], mine[name]) for name in same)
+
+
+def test_the_whole_way_in_the_cipher_world(pico: Pico, world: World, tmp_path: Path) -> None:
+    """A word's tag is drawn for it; the cipher's word has the same one. Rows by the lexicon bring English's accuracy, random ones nothing."""
+    words = sorted({word for line in world.plain.read_text().splitlines() for word in line.split()})
+    tags = dict(zip(words, np.random.default_rng(0).choice(["A", "B", "C"], size=len(words)), strict=True))
+    lines = [line.split() for line in world.plain.read_text().splitlines() if line]
+    places = {}
+    for name, some, letters in (("train", lines[:300], str), ("en", lines[300:400], str), ("de", lines[300:400], World.encipher)):
+        rows = ["\n".join(f"{i}\t{letters(w)}\t_\t{tags[w]}\t_\t_\t0\t_\t_\t_" for i, w in enumerate(line, 1)) for line in some]
+        places[name] = tmp_path / f"{name}.conllu"
+        places[name].write_text("\n\n".join(rows) + "\n\n")
+    changes = ["steps=120", "batch=16", "learning_rate=1e-2", "precision=float32"]
+    told = lingraft.finetune(
+        str(pico("bert")), task="pos", train=str(places["train"]), freeze=["embeddings"], changes=changes, out=tmp_path / "task"
+    )
+    assert told["frozen"] == ["words"]
+
+    def score(model: Path, code: str) -> float:
+        found = evaluate(str(model), task="pos", evaluation=[f"{code}={places[code]}"], out=tmp_path / f"score-{model.name}")
+        return float(found["scores"]["accuracy"]["mean"])
+
+    reached = {"en": score(tmp_path / "task", "en")}
+    for method in ("lexicon", "random"):
+        asked = [*SMALL, "tokenizer.size=400", 'phases.train.train=["words"]', "learning_rate=1e-4", f"rows.method={method}"]
+        more = {"lexicon": str(world.lexicon)} if method == "lexicon" else {}
+        run = lingraft.transfer(
+            str(pico("bert")), to="de", text=str(world.cipher), recipe="copy", changes=asked, out=tmp_path / f"graft-{method}", **more
+        )
+        lingraft.swap(tmp_path / "task", graft=run.path, out=tmp_path / method)
+        reached[method] = score(tmp_path / method, "de")
+    majority = max(np.mean([tags[word] == tag for line in lines[300:400] for word in line]) for tag in "ABC")
+    print(reached, majority)
+    assert reached["en"] > 0.9 and reached["lexicon"] > reached["en"] - 0.05
+    assert abs(reached["random"] - majority) < 0.15

@@ -21,6 +21,7 @@ from lingraft.evaluate.table import TASKS
 from lingraft.evaluate.task import Array, Task, TaskSettings, rows, scores
 from lingraft.files import digest, locked, read_json, write_json, write_text
 from lingraft.languages import parse
+from lingraft.model.adapters import save_adapters
 from lingraft.model.load import load_config, load_tokenizer
 from lingraft.recipe import changed
 from lingraft.run import EVALUATION, MODEL, Run, is_main_process, model_folder
@@ -255,6 +256,7 @@ def _one_seed(exam: Exam, seed: int, folder: Path, keep: bool, options: Options)
             exam.task.write(exam.examples[code], predictions, folder / f"predictions-{code}.{exam.task.ending}")
     if keep:
         learner.model.save_pretrained(folder / "model")
+        save_adapters(learner.model, folder / "model")
         learner.tokenizer.save_pretrained(folder / "model")
     forget_attempts(folder)
     measured = {code: scores(exam.task, exam.examples[code], predictions) for code, predictions in found.items()}

@@ -1,4 +1,4 @@
-"""`lingraft finetune`: a model for a task, with parts that stay as they are, so that grafts of other languages fit it (MonoTrans, step 3)."""
+"""`lingraft finetune`: a model for a task, with parts that stay, so that grafts of other languages fit it (MonoTrans, step 3)."""
 
 import contextlib
 import shutil
@@ -12,6 +12,7 @@ from lingraft.evaluate.table import TASKS
 from lingraft.evaluate.task import TaskSettings
 from lingraft.evaluation import Exam, digests, forget_attempts, learn, learner_of, read_examples, versions
 from lingraft.files import atomic_folder, locked, read_json, write_json
+from lingraft.model.adapters import save_adapters
 from lingraft.model.load import load_config
 from lingraft.model.parts import body_fingerprint, parameters_of, set_trainable, word_matrices
 from lingraft.recipe import changed
@@ -38,7 +39,7 @@ def finetune(
 ) -> dict[str, Any]:
     """Fine-tune `model` on a task, leave the task model in OUT/model, and return what OUT/finetune.json holds.
 
-    model: folder, run or hub id. task: a name in TASKS. train, development: paths; with the latter the weights that did best there are kept.
+    model: folder, run or hub id. task: a name in TASKS. train, development: paths; the weights that do best on the latter are kept.
     freeze: parts that stay; `embeddings` are the rows of all words but the special tokens. noise: standard deviation of noise on embeddings
     in training, relative: in parts of each table's own. changes: K=V, as --set. The same call goes on where it stopped, to the same bytes.
     Raises LingraftError where something the user gave is wrong.
@@ -96,6 +97,7 @@ def _learn(exam: Exam, run: Run, inputs: dict[str, Any], seed: int, options: Opt
         return
     with atomic_folder(run.path / MODEL) as temporary:
         learner.model.save_pretrained(temporary)
+        save_adapters(learner.model, temporary)
         learner.tokenizer.save_pretrained(temporary)
     write_json(run.path / FINETUNE, {**inputs, "labels": learner.labels, **facts, "versions": versions()})
     run.finish("fine-tuning")

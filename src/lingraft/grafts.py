@@ -62,10 +62,8 @@ def _of_run(run: Run) -> dict[str, Any]:
     if not run.is_complete("model"):
         return told | {"kind": "unfinished"}
     graft = learnt(run)
-    told |= {name: run.scores.get(name) for name in SCORES} | {"adapters": graft.get("adapters")}
-    if graft["body_trained"]:
-        return told | {"kind": "model", "positions": False, "body": facts.get("final_body")}
-    return told | {"kind": "graft", "positions": graft["positions"], "body": facts.get("body")}
+    told |= {name: run.scores.get(name) for name in SCORES} | {"body": facts.get("final_body"), "adapters": graft["adapters"]}
+    return told | {"kind": "model" if graft["body_trained"] else "graft", "positions": graft["positions"] and not graft["body_trained"]}
 
 
 def _tokens(run: Run) -> int:

@@ -13,9 +13,9 @@ from lingraft import stages
 from lingraft.aids import Given
 from lingraft.embeddings import NewRows
 from lingraft.embeddings.settings import AUTO
+from lingraft.grafting import check_phases, operate
 from lingraft.model.load import Source
 from lingraft.model.parts import FrozenRows, parameters_of, set_trainable
-from lingraft.model.surgery import graft
 from lingraft.race import SHARE, candidates
 from lingraft.recipe import Recipe, load_recipe
 from lingraft.request import Request, check_aids, listed, opened
@@ -64,11 +64,9 @@ def _lines(request: Request, run: Run) -> Iterator[str]:
     corpus = texts.target
     tokenizer = stages.tokenizer(request, run, source, texts)
     tongues = stages.tokens(request, run, source, texts, tokenizer)
-    rows, output = stages.rows(request, run, source, tongues, texts, Options())
-    graft(
-        source.model, tongues.rows(rows), tongues.roles(), output=tongues.output(output), seed=request.seed, rank=request.recipe.rows.rank
-    )
-    stages.check_phases(request, source.model)
+    rows = stages.rows(request, run, source, tongues, texts, Options())
+    operate(request, source, tongues, rows, request.seed)
+    check_phases(request, source.model)
     stages.held_out(request, run, corpus, tokenizer)
     yield f"{request.model} to {request.to} by the recipe {request.recipe.name!r}: {request.recipe.title}"
     text = corpus.survey
@@ -76,7 +74,7 @@ def _lines(request: Request, run: Run) -> Iterator[str]:
     yield f"tokens      {tongues.target.shards.info.num_tokens:,} to train on"
     if tongues.source:
         yield f"            {tongues.source.shards.info.num_tokens:,} of the source's language"
-    yield _rows_line(rows)
+    yield _rows_line(rows[0])
     yield _parameters_line(source)
     for name, settings in request.recipe.phases.items():
         yield from _phase_lines(request, source.model, name, settings, tongues.data(settings))
@@ -95,7 +93,8 @@ def _parameters_line(source: Source) -> str:
 def _phase_lines(request: Request, model: Any, name: str, settings: PhaseSettings, data: Data) -> Iterator[str]:
     """What one phase trains, for how long, at what cost: measured with the real batch."""
     measured = pace(model, settings, data)
-    share = None if request.minutes is None else request.minutes / len(request.recipe.phases)
+    tries = 1 + settings.restarts
+    share = None if request.minutes is None else request.minutes / len(request.recipe.phases) / tries
     steps = stages.planned_steps(settings, data) if share is None else steps_within(measured, share)
     num_blocks = len(data.blocks)
     yield f"phase {name}"
@@ -109,7 +108,9 @@ def _phase_lines(request: Request, model: Any, name: str, settings: PhaseSetting
     # float32: weights of all, and for what trains its gradient and the optimiser's two moments
     held = 4 * _size(dict(model.named_parameters())) + 12 * _most_trained(model, settings, steps)
     yield f"  memory    {held / 1e6:,.0f} MB of weights, gradients and moments; {measured.memory / 1e6:,.0f} MB with all else, measured"
-    yield f"  time      {_duration(steps * measured.seconds)}, at {measured.seconds:.3g} s a step, measured"
+    yield f"  time      {_duration(tries * steps * measured.seconds)}, at {measured.seconds:.3g} s a step, measured" + (
+        f"; trained {tries} times" if settings.restarts else ""
+    )
 
 
 def _most_trained(model: Any, settings: PhaseSettings, steps: int) -> int:

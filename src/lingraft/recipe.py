@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from lingraft.embeddings.settings import RowSettings
 from lingraft.errors import RecipeError, suggest
 from lingraft.evaluate.settings import EvaluationSettings
+from lingraft.model.settings import SurgerySettings
 from lingraft.text.corpus import TextSettings
 from lingraft.tokenizer.settings import TokenizerSettings
 from lingraft.train.settings import PhaseSettings
@@ -39,6 +40,7 @@ class Recipe(BaseModel):
     text: TextSettings = TextSettings()
     tokenizer: TokenizerSettings = TokenizerSettings()
     rows: RowSettings = RowSettings()
+    surgery: SurgerySettings = SurgerySettings()
     phases: dict[str, PhaseSettings] = Field({}, description="the phases of training, by name")
     evaluation: EvaluationSettings = EvaluationSettings()
 

@@ -84,6 +84,22 @@ class Record:
         return language_name(self.about.get("language") or "")
 
     @property
+    def notes(self) -> list[str]:
+        """What a reader should know: the run's own notes, its adapters, and phases that were tried more than once."""
+        found = list(self.about.get("notes") or [])
+        if kind := (self.about.get("graft") or {}).get("adapters"):
+            loading = (
+                "and its weights have them added" if kind == "lora" else "lingraft.load reads them, stock transformers leaves them out"
+            )
+            found.append(f"The model has {kind} adapters, in adapters.safetensors: {loading}.")
+        for name, told in (self.about.get("restarts") or {}).items():
+            losses = ["failed" if tried["held_out_loss"] is None else f"{tried['held_out_loss']:.3f}" for tried in told["attempts"]]
+            found.append(
+                f"Phase {name} was trained {len(losses)} times (held-out loss {', '.join(losses)}); number {told['kept'] + 1} was kept."
+            )
+        return found
+
+    @property
     def source(self) -> str:
         """The source model's name, without the folders of a local path (and without a last folder that is only called `model`)."""
         name = str((self.about.get("source") or {}).get("name") or "").rstrip("/").removesuffix("/model")

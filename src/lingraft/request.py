@@ -117,7 +117,7 @@ def _check_source_text(request: Request) -> None:
 
 def settings_of(recipe: Recipe) -> dict[str, Any]:
     """Stage -> what of the recipe it is made from."""
-    own = {"source": recipe.source, "text": recipe.text, "rows": recipe.rows, "held-out": recipe.evaluation}
+    own = {"source": recipe.source, "text": recipe.text, "rows": recipe.rows, "held-out": recipe.evaluation, "initial": recipe.surgery}
     phases = {f"phase.{name}": phase for name, phase in recipe.phases.items()}
     found: dict[str, Any] = {stage: settings.model_dump() for stage, settings in {**own, **phases}.items()}
     read = recipe.tokenizer.read

@@ -179,7 +179,9 @@ class Run:
 
     def forget_metrics(self, phase: str, step: int) -> None:
         """Drop the lines of a phase beyond `step`, which a resume will write again."""
-        kept = [line for line in self.lines(METRICS) if line["phase"] != phase or line["step"] <= step]
+        kept = [line for line in self.lines(METRICS) if not (line["phase"] == phase and line["step"] > step)]
+        if step < 0:  # a phase from its beginning has no restarts yet
+            kept = [line for line in kept if not line["phase"].startswith(f"{phase} ")]
         if is_main_process() and (self.path / METRICS).exists():
             write_text(self.path / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
 
@@ -199,13 +201,13 @@ class Run:
         return dict(self.facts.get("origin", {}))
 
     def load(self) -> tuple[Any, Any]:
-        """The finished model and its tokenizer, plain transformers objects. Raises RunError where the run is not finished."""
-        from transformers import AutoTokenizer
+        """The finished model, with adapters where it has some, and its tokenizer: plain transformers objects.
 
-        from lingraft.model.load import AUTO
+        Raises RunError where the run is not finished.
+        """
+        from lingraft.model.load import load
 
-        folder = str(self._finished_model())
-        return AUTO[self.facts["kind"]].from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+        return load(self._finished_model())
 
     def push(self, repo_id: str) -> str:
         """Upload the finished model to the hub and return its address. Raises RunError where it is not finished, or the hub refuses."""

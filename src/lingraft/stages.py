@@ -23,13 +23,14 @@ from lingraft.aids import Aids, used
 from lingraft.card import model_card
 from lingraft.embeddings import ORIGINS, NewRows
 from lingraft.embeddings.settings import AUTO
-from lingraft.errors import ModelError, RunError
 from lingraft.evaluate import language_model
 from lingraft.evaluate.language_model import HeldOut, Reader
 from lingraft.files import atomic_folder, atomic_write, fingerprint, write_text
+from lingraft.grafting import Rows, check_surgery, facts, finished, train_best
+from lingraft.model.adapters import save_adapters
 from lingraft.model.factorised import multiply_out
 from lingraft.model.load import Source, load_source
-from lingraft.model.parts import body_fingerprint, longest_input, parameters_of, set_trainable
+from lingraft.model.parts import body_fingerprint, parameters_of
 from lingraft.model.surgery import check_fits
 from lingraft.race import Course, race
 from lingraft.report import write_report
@@ -48,7 +49,7 @@ from lingraft.tokenizer.prepare import prepare
 from lingraft.tongues import Tongue, Tongues, masking, tongues
 from lingraft.train import checkpoint
 from lingraft.train.data import Data
-from lingraft.train.loop import Options, train
+from lingraft.train.loop import Options
 from lingraft.train.settings import PhaseSettings
 
 OUTPUT = "output."  # before the names of arrays in rows.safetensors that are of the output matrix
@@ -74,7 +75,7 @@ def load(request: Request, run: Run) -> Source:
     """The source model; its vocabulary fits its matrix."""
     source = load_source(request.model, seed=request.seed, random_weights=request.recipe.source.weights == "random")
     check_fits(source.model, len(vocabulary.tokens(source.tokenizer)))
-    check_phases(request, source.model)
+    check_surgery(request, source)
     inputs = {"settings": settings_of(request.recipe)["source"], "seed": request.seed, "weights": _source_fingerprint(source)}
     with _first():
         run.begin("source", inputs | {"vocabulary": fingerprint(source.tokenizer.get_vocab())})
@@ -168,7 +169,7 @@ def tokens(request: Request, run: Run, source: Source, texts: Texts, made: PreTr
     return tongues(source, made, target, next(iter(others), None), disjoint)
 
 
-def rows(request: Request, run: Run, source: Source, spoken: Tongues, texts: Texts, options: Options) -> tuple[NewRows, NewRows | None]:
+def rows(request: Request, run: Run, source: Source, spoken: Tongues, texts: Texts, options: Options) -> Rows:
     """New rows of the target's vocabulary by the recipe's method, with their origins in rows.safetensors; and those of an untied output
     matrix, where they differ."""
     made, shards = spoken.target.tokenizer, spoken.target.shards
@@ -192,6 +193,11 @@ def rows(request: Request, run: Run, source: Source, spoken: Tongues, texts: Tex
                 _save_rows(found, output, temporary)
             run.note(origin=found.counts(), **aids.notes)
             run.finish("rows")
+    return read_rows(run)
+
+
+def read_rows(run: Run) -> Rows:
+    """The rows that a run has found, and those of an untied output matrix; None where they are the same."""
     arrays = load_file(run.path / ROWS_FILE)
     others = {name.removeprefix(OUTPUT): array for name, array in arrays.items() if name.startswith(OUTPUT)}
     return NewRows.from_arrays(arrays), NewRows.from_arrays(others) if others else None
@@ -231,20 +237,6 @@ def held_out(request: Request, run: Run, corpus: Corpus, tokenizer: PreTrainedTo
     return HeldOut.load(path)
 
 
-def check_phases(request: Request, model: Any) -> None:
-    """Raise ModelError where a block is longer than the model has positions, RecipeError for a part to train that it does not have."""
-    longest = longest_input(model)
-    for name, settings in request.recipe.phases.items():
-        if longest is not None and settings.length > longest:
-            raise ModelError(
-                f"Blocks of phase {name!r} have {settings.length} tokens, but {request.model} has positions for {longest} only. "
-                f"Use --set length={longest}."
-            )
-        for parts in settings.all_parts():
-            set_trainable(model, parts, settings.freeze)
-    model.requires_grad_(True)
-
-
 def reader(request: Request, tokenizer: PreTrainedTokenizerBase, kind: str) -> Reader:
     """How the model reads held-out text: in blocks as long as the last phase's."""
     length = [phase.length for phase in request.recipe.phases.values()][-1:] or [128]
@@ -260,9 +252,10 @@ def measure(request: Request, model: Any, found: HeldOut, how: Reader, which: st
 
 def initial(request: Request, run: Run, source: Source, spoken: Tongues, found: HeldOut, how: Reader) -> None:
     """The scores of the grafted model before any training: what the initialisation is worth."""
-    if not run.begin("initial", {}) and is_main_process():
+    if not run.begin("initial", {"settings": settings_of(request.recipe)["initial"]}) and is_main_process():
         run.write_scores(measure(request, spoken.of_target(source.model), found, how, "initial"))
         run.note(parameters={part: _size(source.model, part) for part in ("all", "embeddings", "body", "head")})
+        run.note(body=body_fingerprint(source.model), graft=facts(request.recipe, source.model))
         run.finish("initial")
 
 
@@ -274,10 +267,10 @@ def phase(
     request: Request, run: Run, source: Source, spoken: Tongues, found: HeldOut, how: Reader, name: str, options: Options
 ) -> None:  # fmt: skip
     """Train one phase, or go on with it, or take its result."""
-    settings, folder = request.recipe.phases[name], run.path / "phases" / name
+    settings = request.recipe.phases[name]
     data = spoken.data(settings)
     if settings.start_from:
-        checkpoint.restore_weights(source.model, _finished(run, settings.start_from))
+        checkpoint.restore_weights(source.model, finished(run, settings.start_from))
     total = _total(request, run, source, data, name)
     own_seed = int(fingerprint([request.seed, name])[:8], 16)
     inputs = {
@@ -296,7 +289,7 @@ def phase(
     )
     began = time.monotonic()
     try:
-        speed = train(name, source.model, settings, data, total=total, seed=own_seed, folder=folder, options=options)
+        speed = train_best(request, run, source, spoken, read_rows(run), data, name, total, own_seed, options)
     finally:
         if not is_done:
             run.spend(name, time.monotonic() - began)
@@ -304,13 +297,6 @@ def phase(
     if speed.steps:
         run.note(tokens_per_second=speed.tokens_per_second)
     run.finish(f"phase.{name}")
-
-
-def _finished(run: Run, name: str) -> checkpoint.Checkpoint:
-    found = checkpoint.latest(run.path / "phases" / name)
-    if found is None:
-        raise RunError(f"The result of phase {name!r} in {run.path} is lost. Redo it with --restart-from phase.{name}.")
-    return found
 
 
 def _total(request: Request, run: Run, source: Source, data: Data, name: str) -> int:
@@ -321,7 +307,7 @@ def _total(request: Request, run: Run, source: Source, data: Data, name: str) ->
     kept = run.facts.get("steps_from_minutes", {})
     if f"{name} {request.minutes}" not in kept:
         with _first():
-            steps = steps_for(source.model, settings, data, request.minutes / len(request.recipe.phases))
+            steps = steps_for(source.model, settings, data, request.minutes / len(request.recipe.phases) / (1 + settings.restarts))
             run.note(steps_from_minutes={**kept, f"{name} {request.minutes}": steps})
     return int(run.facts["steps_from_minutes"][f"{name} {request.minutes}"])
 
@@ -348,7 +334,9 @@ def export(request: Request, run: Run, source: Source, spoken: Tongues) -> None:
                 spoken.of_source(source.model, source.tokenizer).save_pretrained(temporary)
                 source.tokenizer.save_pretrained(temporary)
         with atomic_folder(run.path / MODEL) as temporary:
-            spoken.of_target(source.model).save_pretrained(temporary)
+            model = spoken.of_target(source.model)
+            model.save_pretrained(temporary)
+            save_adapters(model, temporary)
             spoken.target.tokenizer.save_pretrained(temporary)
             write_text(temporary / "README.md", model_card(run.path))
         run.note(final_body=body_fingerprint(source.model))

@@ -13,23 +13,26 @@ from lingraft.embeddings.rows import Ints, picked
 from lingraft.errors import LingraftWarning, RunError
 from lingraft.evaluate.heads import HEAD, load_task_model, load_with_head
 from lingraft.files import atomic_folder, digest, read_json, write_json
+from lingraft.model.adapters import FILE as ADAPTERS
+from lingraft.model.adapters import has_adapters, save_adapters, take_adapters
+from lingraft.model.bare_begin import bare_begin, tied_begin
 from lingraft.model.load import load_tokenizer
-from lingraft.model.parts import body_fingerprint, embedding_tables
+from lingraft.model.parts import body_fingerprint, is_adapter, position_tables
 from lingraft.model.surgery import graft as put_rows
-from lingraft.recipe import load_recipe
-from lingraft.run import FINETUNE, MODEL, RECIPE, STAGES, Run, model_folder
+from lingraft.run import FINETUNE, MODEL, STAGES, Run, model_folder
 from lingraft.tokenizer import vocabulary
 
-SWAP, ADAPTERS = "swap.json", "adapters.safetensors"
+SWAP = "swap.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Graft:
-    """What a run learnt for a language. folder: its model. learnt: see `learnt`."""
+    """What a run learnt for a language. folder: its model. learnt: see `learnt`. body: fingerprint, where the run noted it."""
 
     folder: Path
     language: str
     learnt: dict[str, Any]
+    body: str | None
 
     @property
     def has_positions(self) -> bool:
@@ -57,14 +60,18 @@ def swap(task_model: str | Path, *, graft: str | Path, out: str | Path, force: b
     body = _check(model, other, known, found, force)
     tokenizers = load_tokenizer(str(folder)), load_tokenizer(str(found.folder))
     ids = _shared(*tokenizers, other.get_input_embeddings().num_embeddings)
+    if getattr(other.config, "lingraft_bare_begin", False):
+        bare_begin(model, vocabulary.roles(tokenizers[0]).get("begin"))
     compose(model, other, ids, vocabulary.roles(tokenizers[1]), positions=found.has_positions)
+    if (found.folder / ADAPTERS).is_file():
+        take_adapters(model, found.folder)
     told = {**inputs, "body": body, "special_rows": int((ids >= 0).sum()), **_parts(found)}
     with atomic_folder(Path(out)) as temporary:
         model.save_pretrained(temporary)
+        save_adapters(model, temporary)
         tokenizers[1].save_pretrained(temporary)
-        for file in (folder / HEAD, found.folder / ADAPTERS):
-            if file.is_file():
-                shutil.copyfile(file, temporary / file.name)
+        if (folder / HEAD).is_file():
+            shutil.copyfile(folder / HEAD, temporary / HEAD)
         write_json(temporary / SWAP, told)
     return told
 
@@ -78,22 +85,17 @@ def compose(model: Any, other: Any, ids: Ints, roles: dict[str, int], *, positio
     """Give `model` the words of `other`, in place.
 
     ids: (num_new,) the row of `model` that stays for each token of `other`, -1 where `other`'s own is taken. roles: role -> id of a token.
-    positions: whether `other`'s position rows are taken too. Where the beginning token has neither position nor segment, its position
-    row is minus the segment row (config.lingraft_bare_begin).
+    positions: whether `other`'s position rows are taken too; that of a bare first token is then of `model`'s segment row again.
     """
     rows = other.get_input_embeddings().weight.detach().float().numpy()
     own = np.flatnonzero(ids < 0)
     kept = picked(np.maximum(ids, 0), model.get_input_embeddings().num_embeddings)
     put_rows(model, replace(kept, direct_ids=own, direct=rows[own]), roles, seed=0)
-    tables, others = embedding_tables(model), embedding_tables(other)
     if positions:
-        for table, theirs in zip(tables["positions"], others["positions"], strict=True):
+        for table, theirs in zip(position_tables(model), position_tables(other), strict=True):
             table.weight.copy_(theirs.weight)
-    if getattr(other.config, "lingraft_adapters", None):
-        model.config.lingraft_adapters = other.config.lingraft_adapters
-    if getattr(model.config, "lingraft_bare_begin", False):
-        table = tables["positions"][0]
-        table.weight[0 if table.padding_idx is None else table.padding_idx + 1] = -tables["segments"][0].weight[0]
+    if tie := tied_begin(model):
+        tie.restore()
 
 
 def _shared(source: Any, target: Any, size: int) -> Ints:
@@ -120,28 +122,19 @@ def _open(path: Path) -> Graft:
     if not run.is_complete("model"):
         raise RunError(f"{run.path} is no finished transfer. Run the same `lingraft transfer` command again: it goes on where it stopped.")
     folder = path if inside else run.path / MODEL
-    return Graft(folder, folder.name.partition("-")[2] or str(run.facts.get("language", "und")), learnt(run))
+    return Graft(folder, folder.name.partition("-")[2] or str(run.facts.get("language", "und")), learnt(run), run.facts.get("final_body"))
 
 
 def learnt(run: Run) -> dict[str, Any]:
-    """What a run's training touched: `trained_parts`, `body_trained`, and whether `positions` and `adapters` are among it."""
-    if "graft" in run.facts:
-        return dict(run.facts["graft"])
-    phases = load_recipe(str(run.path / RECIPE)).phases.values()
-    parts = sorted({part for phase in phases for each in phase.all_parts() for part in each})
-    body = any(part in ("all", "body") or part.startswith("layers.") for part in parts)
-    return {
-        "trained_parts": parts,
-        "positions": bool({"all", "embeddings", "positions"} & set(parts)),
-        "adapters": None,
-        "body_trained": body,
-    }
+    """What a run's training touched: `trained_parts`, `positions`, `adapters`, `body_trained`. Where it does not say, it made a model."""
+    unknown = {"trained_parts": [], "positions": False, "adapters": None, "body_trained": True}
+    return dict(run.facts.get("graft", unknown))
 
 
 def _check(model: Any, other: Any, known: dict[str, Any], found: Graft, force: bool) -> str | None:
     """The body's fingerprint, None where it is not known. Raises RunError where the graft does not fit the task model."""
     _check_shapes(model, other, found)
-    body, name = body_fingerprint(other), str(found.folder)
+    body, name = found.body or body_fingerprint(other), str(found.folder)
     if not known and not force:
         raise RunError(
             f"Which body the task model began with is not known: it has no {FINETUNE}, which `lingraft finetune` writes. "
@@ -164,9 +157,9 @@ def _check(model: Any, other: Any, known: dict[str, Any], found: Graft, force: b
 
 def _check_shapes(model: Any, other: Any, found: Graft) -> None:
     """Raise RunError for another family, or other sizes."""
-    words = {id(table.weight) for one in (model, other) for table in embedding_tables(one)["words"]}
+    words = {id(one.get_input_embeddings().weight) for one in (model, other)}
     ours, theirs = (
-        {name: tuple(p.shape) for name, p in one.base_model.named_parameters() if id(p) not in words and "adapter" not in name}
+        {name: tuple(p.shape) for name, p in one.base_model.named_parameters() if id(p) not in words and not is_adapter(name)}
         for one in (model, other)
     )
     families, widths = zip(*((one.config.model_type, one.get_input_embeddings().embedding_dim) for one in (model, other)), strict=True)
@@ -174,10 +167,8 @@ def _check_shapes(model: Any, other: Any, found: Graft) -> None:
     if len(set(families)) > 1 or len(set(widths)) > 1 or wrong:
         which = f"{wrong} is {ours[wrong]} and {theirs.get(wrong)}" if wrong else f"words are {widths[0]} and {widths[1]} wide"
         raise RunError(f"{found.folder} is not of the task model's build: {families[0]} and {families[1]}, {which}.")
-    if len({bool(getattr(one.config, "lingraft_bare_begin", False)) for one in (model, other)}) > 1:
-        raise RunError(
-            f"In one of {found.folder} and the task model the beginning token has position and segment, in the other it has none."
-        )
+    if has_adapters(model) and not found.learnt["adapters"]:
+        raise RunError(f"The task model has adapters of its own language, and {found.folder} has none to put in their place.")
 
 
 def _warn(known: dict[str, Any], found: Graft) -> None:

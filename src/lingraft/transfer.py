@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lingraft import stages
 from lingraft.aids import Given
-from lingraft.model.surgery import graft
+from lingraft.grafting import check_phases, operate
 from lingraft.recipe import load_recipe
 from lingraft.request import Request, check_aids, listed, opened
 from lingraft.run import Run
@@ -48,9 +48,9 @@ def transfer(
         texts = stages.survey(request, run)
         tokenizer = stages.tokenizer(request, run, source, texts)
         tongues = stages.tokens(request, run, source, texts, tokenizer)
-        rows, output = stages.rows(request, run, source, tongues, texts, options)
-        graft(source.model, tongues.rows(rows), tongues.roles(), output=tongues.output(output), seed=seed, rank=request.recipe.rows.rank)
-        stages.check_phases(request, source.model)
+        rows = stages.rows(request, run, source, tongues, texts, options)
+        operate(request, source, tongues, rows, seed)
+        check_phases(request, source.model)
         held_out, reader = stages.held_out(request, run, texts.target, tokenizer), stages.reader(request, tokenizer, source.kind)
         stages.initial(request, run, source, tongues, held_out, reader)
         for name in request.recipe.phases:

@@ -10,6 +10,7 @@ import transformers
 from torch import nn
 
 from lingraft.errors import ModelError
+from lingraft.model.adapters import load_adapters, save_adapters
 from lingraft.model.load import load_config
 
 HEAD = "head.safetensors"
@@ -59,6 +60,7 @@ def load_with_head(name: str, head: str, labels: list[str], **options: Any) -> A
         transformers.logging.set_verbosity(verbosity)
     mismatched = [str(key[0] if isinstance(key, tuple) else key) for key in info["mismatched_keys"]]
     model.missing = sorted(key for key in {*info["missing_keys"], *mismatched} if "pooler" not in key)
+    load_adapters(model, name)
     return model
 
 
@@ -114,10 +116,11 @@ class Headed(nn.Module):
         return self.head(self.encoder(input_ids=input_ids, attention_mask=attention_mask)[0], **more)
 
     def save_pretrained(self, folder: Path | str) -> None:
-        """Save the encoder as a transformers folder, and the head beside it as head.safetensors."""
+        """Save the encoder as a transformers folder (with its adapters), and the head beside it as head.safetensors."""
         from safetensors.torch import save_file
 
         self.encoder.save_pretrained(folder)
+        save_adapters(self.encoder, folder)
         save_file({name: tensor.contiguous() for name, tensor in self.head.state_dict().items()}, Path(folder) / HEAD)
 
 

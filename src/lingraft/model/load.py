@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM,
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
 
 from lingraft.errors import ModelError
+from lingraft.model.adapters import load_adapters
 from lingraft.model.heads import Predictor
 
 Kind = Literal["mlm", "clm"]
@@ -123,7 +124,28 @@ def load_model(name: str, kind: Kind, *, seed: int, random_weights: bool = False
     body = [key for key in missing if key.startswith(f"{model.base_model_prefix}.") and "pooler" not in key]
     if body and len(body) > len(list(model.base_model.parameters())) // 2:
         raise ModelError(f"The weights in {name!r} do not fit its architecture {type(model).__name__}: {len(body)} tensors are missing.")
+    load_adapters(model, name)
+    model.lingraft_added = missing
     return model, missing
+
+
+def load(folder: Path | str) -> tuple[Any, PreTrainedTokenizerBase]:
+    """Model and tokenizer of a folder or hub id, with the adapters that lie beside its weights in place.
+
+    The model is of the class that its config names: a language model, or one with the head of a task. Raises ModelError where there is
+    none, or where its head is lingraft's own (`head.safetensors`), which `lingraft evaluate` reads.
+    """
+    name = str(folder)
+    config = load_config(name)
+    architecture = getattr(transformers, (config.architectures or [""])[0], None)
+    if architecture is None or (Path(name) / "head.safetensors").exists():
+        raise ModelError(f"{name!r} names no model class of transformers that has its head. Score it with `lingraft evaluate`.")
+    try:
+        model = architecture.from_pretrained(name, config=config, dtype=torch.float32, use_safetensors=True).eval()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"Cannot load the weights of {name!r}: {str(error).strip().splitlines()[0]}") from error
+    load_adapters(model, name)
+    return model, load_tokenizer(name)
 
 
 def load_source(name: str, *, seed: int, random_weights: bool = False) -> Source:

@@ -1,6 +1,8 @@
 """Names of the parts of a model.
 
 all          everything
+adapters     what a recipe inserts into each layer (`[surgery] adapters`); of the other parts only `all` has them
+added        what the source lacked and was drawn, a head for predicting tokens; nothing where it lacked nothing
 embeddings   the embedding block (words, positions, segments, their norm), an untied output matrix, the output bias
 new          the rows of tokens that the source does not have (tied or untied output too) and their entries in the output bias
 words        the word rows without the special tokens (tied or untied output too) and the output bias; of factorised rows the coordinates
@@ -15,7 +17,7 @@ import re
 
 from lingraft.errors import RecipeError, suggest
 
-PARTS = ("all", "body", "embeddings", "head", "new", "positions", "specials", "words")
+PARTS = ("adapters", "added", "all", "body", "embeddings", "head", "new", "positions", "specials", "words")
 LAYERS = re.compile(r"layers\.(?:(\d+)(?:-(\d+))?|(lower-half|upper-half))")
 
 

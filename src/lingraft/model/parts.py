@@ -55,7 +55,8 @@ def _embedding_block(model: Any) -> set[int]:
     return {id(parameter) for table in tables for parameter in table.parameters()}
 
 
-def _position_tables(model: Any) -> list[nn.Embedding]:
+def position_tables(model: Any) -> list[nn.Embedding]:
+    """The tables that positions are looked up in."""
     named = model.base_model.named_modules()
     return [module for name, module in named if isinstance(module, nn.Embedding) and re.search(r"position|wpe", name)]
 
@@ -64,7 +65,7 @@ def embedding_tables(model: Any) -> dict[str, list[nn.Embedding]]:
     """The tables that a token's input is the sum of: words, positions, segments; empty where a family has none."""
     named = model.base_model.named_modules()
     segments = [module for name, module in named if isinstance(module, nn.Embedding) and re.search(r"token_type|segment", name)]
-    return {"words": [model.get_input_embeddings()], "positions": _position_tables(model), "segments": segments}
+    return {"words": [model.get_input_embeddings()], "positions": position_tables(model), "segments": segments}
 
 
 def longest_input(model: Any) -> int | None:
@@ -72,7 +73,7 @@ def longest_input(model: Any) -> int | None:
 
     Families with a padding row in the table (RoBERTa and its kind) count positions from the one after it.
     """
-    tables = _position_tables(model)
+    tables = position_tables(model)
     return min((table.num_embeddings - (-1 if table.padding_idx is None else table.padding_idx) - 1 for table in tables), default=None)
 
 
@@ -81,10 +82,19 @@ def num_layers(model: Any) -> int:
     return int(model.config.num_hidden_layers)
 
 
+def is_adapter(name: str) -> bool:
+    """Whether a parameter of this name belongs to an adapter (see lingraft.model.adapters)."""
+    return re.search(r"\.(adapter|lora_[AB])\.", name) is not None
+
+
+def layer_stacks(model: Any) -> list[nn.ModuleList]:
+    """The lists of the body's layers, from the first to the last."""
+    return [module for module in model.base_model.modules() if isinstance(module, nn.ModuleList) and len(module) == num_layers(model)]
+
+
 def _layer_of(model: Any) -> dict[int, int]:
     """id of a parameter -> index of the layer it belongs to."""
-    layers = [module for module in model.base_model.modules() if isinstance(module, nn.ModuleList) and len(module) == num_layers(model)]
-    return {id(parameter): index for stack in layers for index, layer in enumerate(stack) for parameter in layer.parameters()}
+    return {id(parameter): index for stack in layer_stacks(model) for index, layer in enumerate(stack) for parameter in layer.parameters()}
 
 
 def _layer_range(name: str, total: int) -> range:
@@ -100,6 +110,8 @@ def _layer_range(name: str, total: int) -> range:
 def parameters_of(model: Any, part: str) -> dict[str, nn.Parameter]:
     """Name -> parameter for one part. Raises RecipeError for a part this model does not have."""
     named = dict(model.named_parameters())
+    if part not in ("all", "adapters"):
+        named = {name: parameter for name, parameter in named.items() if not is_adapter(name)}
     words, biases, block = word_matrices(model), output_biases(model), _embedding_block(model)
     factors = words | primitives(model)
     in_base = {id(parameter) for parameter in model.base_model.parameters()}
@@ -108,15 +120,28 @@ def parameters_of(model: Any, part: str) -> dict[str, nn.Parameter]:
         return {n: p for n, p in named.items() if layer_of.get(id(p)) in chosen}
     choose = {
         "all": lambda n, p: True,
+        "adapters": lambda n, p: is_adapter(n),
+        "added": lambda n, p: n in getattr(model, "lingraft_added", ()) and n not in factors,
         "embeddings": lambda n, p: id(p) in block or n in factors or n in biases,
         "words": lambda n, p: n in words or n in biases,
         "new": lambda n, p: n in words or n in biases,
         "specials": lambda n, p: n in words,
-        "positions": lambda n, p: any(p is table.weight for table in _position_tables(model)),
+        "positions": lambda n, p: any(p is table.weight for table in position_tables(model)),
         "body": lambda n, p: id(p) in in_base and id(p) not in block and n not in factors,
         "head": lambda n, p: id(p) not in in_base and n not in factors,
     }[check_part(part)]
     return {name: parameter for name, parameter in named.items() if choose(name, parameter)}
+
+
+def body_fingerprint(model: Any) -> str:
+    """SHA-256 of the body's names and float32 weights, pooler and adapters left out: the same under every head."""
+    base = {id(parameter): name.replace(".base_layer", "") for name, parameter in model.base_model.named_parameters()}
+    named = {base[id(parameter)]: parameter for parameter in parameters_of(model, "body").values()}
+    hashed = hashlib.sha256()
+    for name in sorted(name for name in named if "pooler" not in name):
+        hashed.update(name.encode())
+        hashed.update(named[name].detach().cpu().float().contiguous().numpy())
+    return hashed.hexdigest()
 
 
 def set_trainable(model: Any, train: Iterable[str], freeze: Iterable[str] = ()) -> dict[str, list[str]]:
@@ -139,21 +164,10 @@ def set_trainable(model: Any, train: Iterable[str], freeze: Iterable[str] = ()) 
     return partial | ({name: ["new"] for name in output_biases(model) if name in chosen} if only_new else {})
 
 
-def body_fingerprint(model: Any) -> str:
-    """SHA-256 of names and float32 numbers of the body, pooler and adapters left out: the same for a language model and a task model."""
-    inside = {id(parameter): name for name, parameter in model.base_model.named_parameters()}
-    body = {inside[id(parameter)]: parameter for parameter in parameters_of(model, "body").values()}
-    hashed = hashlib.sha256()
-    for name in sorted(name for name in body if not re.search(r"pooler|adapter", name)):
-        hashed.update(name.encode())
-        hashed.update(body[name].detach().float().contiguous().cpu().numpy())
-    return hashed.hexdigest()
-
-
 def _present(model: Any, part: str, verb: str) -> set[str]:
-    """Names of a part's parameters. Raises RecipeError where it has none, except the head: it may be all word matrix."""
+    """Names of a part's parameters. Raises RecipeError where it has none, except head and added, which may be empty."""
     found = parameters_of(model, part)
-    if not found and part != "head":
+    if not found and part not in ("added", "head"):
         raise RecipeError(f"This {model.config.model_type} model has no {part!r} to {verb}.")
     return set(found)
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from lingraft.embeddings import NewRows
 from lingraft.errors import ModelError
+from lingraft.model.adapters import connect
 from lingraft.model.factorised import factorise, primitive_of
 from lingraft.model.parts import output_biases, word_matrices
 
@@ -56,6 +57,7 @@ def graft(
     _refill(word_matrices(model), coordinates, [_times(rows, next(iter(old)), primitives), others], generator)
     _refill(output_biases(model), biases, [others], generator)
     _set_special_ids(model, roles)
+    connect(model)
 
 
 def _times(rows: NewRows, name: str, primitives: Mapping[str, torch.Tensor]) -> NewRows:

@@ -19,6 +19,7 @@ import torch
 from accelerate import Accelerator
 
 from lingraft.errors import Interrupted, RecipeError, TrainingError
+from lingraft.model.bare_begin import TiedBegin, tied_begin
 from lingraft.model.parts import FrozenRows, set_trainable
 from lingraft.train import checkpoint
 from lingraft.train.allocator import keep_memory
@@ -104,7 +105,7 @@ class Phase:
     optimizer: torch.optim.Optimizer = field(init=False)
     network: Any = field(init=False)
     wrapped: Any = None
-    frozen: FrozenRows | None = None
+    kept: list[FrozenRows | TiedBegin] = field(default_factory=list)
     speed: Speed = field(default_factory=Speed)
     loss_sum: torch.Tensor | float = 0.0
     loss_steps: int = 0
@@ -236,7 +237,8 @@ def _enter_segment(phase: Phase, step: int) -> None:
     found = segments(phase.settings, phase.total)
     parts = found[max(first for first in found if first <= step)]
     partial = set_trainable(phase.model, parts, phase.settings.freeze)
-    phase.frozen = FrozenRows(phase.model, partial, phase.data.rows) if partial else None
+    tie = tied_begin(phase.model)
+    phase.kept = [*([FrozenRows(phase.model, partial, phase.data.rows)] if partial else []), *([tie] if tie else [])]
     phase.wrapped = phase.accelerator.prepare(phase.network)
 
 
@@ -248,8 +250,8 @@ def _step(phase: Phase, step: int) -> None:
     batch = phase.data.batch(settings, step, phase.seed)
     torch.manual_seed(int(np.random.SeedSequence([phase.seed, step, accelerator.process_index]).generate_state(1, np.uint64)[0] >> 1))
     loss = sum(_backward(phase, batch, index) for index in range(settings.accumulation))
-    if phase.frozen:
-        phase.frozen.mask_gradients()
+    for kept in phase.kept:
+        kept.mask_gradients()
     if settings.clip:
         norm = accelerator.clip_grad_norm_([p for p in phase.model.parameters() if p.grad is not None], settings.clip)
         loss = loss + 0 * norm  # gradients that are no numbers show in the loss before their step is kept
@@ -258,8 +260,8 @@ def _step(phase: Phase, step: int) -> None:
         group["lr"] = rate
     phase.optimizer.step()
     phase.optimizer.zero_grad(set_to_none=True)
-    if phase.frozen:
-        phase.frozen.restore()
+    for kept in phase.kept:
+        kept.restore()
     phase.loss_sum, phase.loss_steps = phase.loss_sum + loss, phase.loss_steps + 1
     phase.speed.add(phase.data.size(batch), time.perf_counter() - began)
 

@@ -64,6 +64,12 @@ class TrainingSettings(OptimiserSettings):
 class PhaseSettings(TrainingSettings):
     """One phase of a recipe."""
 
+    restarts: int = Field(
+        0,
+        ge=0,
+        description="train it so many times more, from other seeds, and keep what has the lowest held-out loss; of the first phase "
+        "drawn rows are drawn anew",
+    )
     start_from: str | None = Field(None, description="the phase to start from; by default the one before")
     languages: list[Literal["target", "source"]] = Field(
         ["target"], min_length=1, description="whose text it trains on; of both, blocks come in proportion to the sizes of the texts"

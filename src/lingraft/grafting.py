@@ -1,0 +1,164 @@
+"""From a source to the untrained model of the target, and what of it trains; a phase that is tried more than once."""
+
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+
+from lingraft.embeddings import NewRows
+from lingraft.errors import ModelError, RunError, TrainingError
+from lingraft.files import fingerprint
+from lingraft.model import adapters
+from lingraft.model.bare_begin import bare_begin, check_bare_begin
+from lingraft.model.load import Source, load_source
+from lingraft.model.parts import longest_input, parameters_of, set_trainable
+from lingraft.model.surgery import graft
+from lingraft.recipe import Recipe
+from lingraft.request import Request
+from lingraft.run import Run
+from lingraft.tokenizer import vocabulary
+from lingraft.tongues import Tongues
+from lingraft.train import checkpoint
+from lingraft.train.data import Data
+from lingraft.train.loop import Options, Speed, train
+from lingraft.train.settings import PhaseSettings
+
+Rows = tuple[NewRows, NewRows | None]
+
+
+def operate(request: Request, source: Source, spoken: Tongues, found: Rows, seed: int) -> None:
+    """Put in what the recipe adds: new rows, adapters; and take position and segment off the first token. seed: of what is drawn."""
+    settings, (rows, output) = request.recipe.surgery, found
+    if settings.bare_begin:
+        bare_begin(source.model, begin_id(source))
+    graft(source.model, spoken.rows(rows), spoken.roles(), output=spoken.output(output), seed=seed, rank=request.recipe.rows.rank)
+    if settings.adapters != "none":
+        adapters.insert(source.model, settings.adapters, settings.adapter_width, seed)
+
+
+def check_surgery(request: Request, source: Source) -> None:
+    """Raise ModelError where the source's family does not allow what the recipe builds in, MissingExtra where a package is missing;
+    and what `check_phases` raises."""
+    settings = request.recipe.surgery
+    if settings.adapters != "none":
+        adapters.check(source.model, settings.adapters)
+    if settings.bare_begin:
+        check_bare_begin(source.model, begin_id(source))
+    check_phases(request, source.model, leave_out=() if settings.adapters == "none" else ("adapters",))
+
+
+def check_phases(request: Request, model: Any, *, leave_out: tuple[str, ...] = ()) -> None:
+    """Raise ModelError where a block is longer than the model has positions, RecipeError for a part to train that it does not have.
+
+    leave_out: parts that are not there yet.
+    """
+    longest = longest_input(model)
+    for name, settings in request.recipe.phases.items():
+        if longest is not None and settings.length > longest:
+            raise ModelError(
+                f"Blocks of phase {name!r} have {settings.length} tokens, but {request.model} has positions for {longest} only. "
+                f"Use --set length={longest}."
+            )
+        for parts in settings.all_parts():
+            train, freeze = ([part for part in named if part not in leave_out] for named in (parts, settings.freeze))
+            set_trainable(model, train, freeze)
+    model.requires_grad_(True)
+
+
+def begin_id(source: Source) -> int | None:
+    """The id of the token that every text of a masked model's begins with; None where there is none."""
+    begin = vocabulary.roles(source.tokenizer).get("begin")
+    return begin if source.kind == "mlm" and vocabulary.blocks(source.tokenizer)[0][:1] == [begin] else None
+
+
+def facts(recipe: Recipe, model: Any) -> dict[str, Any]:
+    """What `lingraft swap` asks of a graft: which parts trained, whether positions did, or the body, and its kind of adapters."""
+    trained: set[str] = set()
+    for settings in recipe.phases.values():
+        for parts in settings.all_parts():
+            set_trainable(model, parts, settings.freeze)
+            trained |= {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    model.requires_grad_(True)
+    every = {part for settings in recipe.phases.values() for parts in settings.all_parts() for part in parts}
+    told = getattr(model.config, "lingraft_adapters", None) if adapters.has_adapters(model) else None
+    return {
+        "trained_parts": sorted(every),
+        "positions": bool(trained & set(parameters_of(model, "positions"))),
+        "adapters": told["kind"] if told else None,
+        "body_trained": bool(trained & set(parameters_of(model, "body"))),
+    }
+
+
+def finished(run: Run, name: str) -> checkpoint.Checkpoint:
+    """The result of a phase. Raises RunError where it is lost."""
+    found = checkpoint.latest(run.path / "phases" / name)
+    if found is None:
+        raise RunError(f"The result of phase {name!r} in {run.path} is lost. Redo it with --restart-from phase.{name}.")
+    return found
+
+
+def again(request: Request, run: Run, source: Source, spoken: Tongues, found: Rows, name: str, seed: int) -> None:
+    """Bring `source.model` back to where phase `name` starts: drawn from `seed` where it is the first, else what comes before it."""
+    names, settings = list(request.recipe.phases), request.recipe.phases[name]
+    before = settings.start_from or next(iter(names[: names.index(name)][-1:]), None)
+    if before is not None:
+        checkpoint.restore_weights(source.model, finished(run, before))
+        return
+    source.model = load_source(request.model, seed=seed, random_weights=request.recipe.source.weights == "random").model
+    operate(request, source, spoken, found, seed)
+
+
+def train_best(
+    request: Request, run: Run, source: Source, spoken: Tongues, found: Rows, data: Data, name: str, total: int, seed: int, options: Options
+) -> Speed:  # fmt: skip
+    """Train a phase, with restarts so many times more, each from a seed of its own, and keep what has the lowest held-out loss.
+
+    found: the rows that a restart of the first phase is drawn from. Every attempt's loss goes into run.json as `restarts`.
+    Raises TrainingError where no attempt has a loss that is a number.
+    """
+    settings, folder = request.recipe.phases[name], run.path / "phases" / name
+    if settings.restarts and not (folder.exists() and checkpoint.latest(folder)):
+        tried: list[dict[str, Any]] = []
+        for number in range(1 + settings.restarts):
+            own = seed if number == 0 else int(fingerprint([seed, number])[:8], 16)
+            if number:
+                again(request, run, source, spoken, found, name, own)
+            label = f"{name} restart {number}" if number else name
+            loss = _attempt(run, source.model, settings, data, label, total, own, folder / f"attempt-{number}", options)
+            tried.append({"seed": own, "held_out_loss": loss})
+        best = min(range(len(tried)), key=lambda i: math.inf if tried[i]["held_out_loss"] is None else tried[i]["held_out_loss"])
+        run.note(restarts={**run.facts.get("restarts", {}), name: {"attempts": tried, "kept": best}})
+        _keep(source.model, folder, folder / f"attempt-{best}", total, name)
+    return train(name, source.model, settings, data, total=total, seed=seed, folder=folder, options=options)
+
+
+def _attempt(
+    run: Run, model: Any, settings: PhaseSettings, data: Data, label: str, total: int, seed: int, folder: Path, options: Options
+) -> float | None:
+    """The held-out loss of one attempt; None where it failed."""
+    options = replace(options, resumed=lambda step: run.forget_metrics(label, step))
+    try:
+        train(label, model, settings, data, total=total, seed=seed, folder=folder, options=options)
+    except TrainingError:
+        return None
+    assert options.evaluate is not None
+    loss = options.evaluate(model)
+    return loss if math.isfinite(loss) else None
+
+
+def _keep(model: Any, folder: Path, best: Path, total: int, name: str) -> None:
+    """Make the best attempt's weights the phase's result, and remove all attempts. Raises TrainingError where it has none."""
+    kept = checkpoint.latest(best) if best.exists() else None
+    if kept is None or kept.step < total:
+        raise TrainingError(f"The loss of phase {name!r} was no number in any attempt. Lower learning_rate, or raise warmup.")
+    checkpoint.restore_weights(model, kept)
+    state = PartialState()
+    state.wait_for_everyone()
+    if state.is_main_process:
+        checkpoint.save(folder, total, model, None, keep=1)
+        for attempt in folder.glob("attempt-*"):
+            shutil.rmtree(attempt)
+    state.wait_for_everyone()
