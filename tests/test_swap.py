@@ -97,8 +97,9 @@ def composed(model: Any, source: Any, graft: Path, ids: torch.Tensor, positions:
     return model(inputs_embeds=rows[ids], position_ids=first + torch.arange(ids.shape[1]).unsqueeze(0))
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta"])
-@pytest.mark.parametrize("task", ["pos", "classify", "qa", "parsing"])
+@pytest.mark.parametrize(
+    ("family", "task"), [("bert", "pos"), ("bert", "classify"), ("roberta", "pos"), ("roberta", "qa"), ("roberta", "parsing")]
+)
 def test_logits_are_those_of_a_model_put_together_by_hand(
     family: str, task: str, grafts: Callable[..., Path], tasks: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -223,8 +224,53 @@ def test_a_language_of_a_disjoint_run_is_a_graft_of_the_others_body(pico: Pico, 
     assert all(torch.equal(same[name], mine[name]) for name in same)
 
 
+@pytest.mark.parametrize(
+    ("family", "recipe"),
+    [("bert", "monotrans"), ("roberta", "monotrans-adapters"), ("bert", "monotrans-invertible"), ("bert", "monotrans-lora")],
+)
+def test_with_a_body_that_stayed_the_states_are_the_grafts_own(
+    family: str, recipe: str, pico: Pico, world: World, data: dict[str, str], tmp_path: Path
+) -> None:
+    if recipe == "monotrans-lora":
+        pytest.importorskip("peft")
+    run = lingraft.transfer(str(pico(family)), to="de", text=str(world.cipher), recipe=recipe, changes=SMALL, out=tmp_path / "run")
+    changes = [*QUICK, 'train=["head"]', "length=48"]
+    lingraft.finetune(str(pico(family)), task="pos", train=data["pos"], changes=changes, out=tmp_path / "task")
+    before = [digest(run.path), digest(tmp_path / "task")]
+    told = lingraft.swap(tmp_path / "task", graft=run.path, out=tmp_path / "out")
+    assert [digest(run.path), digest(tmp_path / "task")] == before
+    (swapped, tokenizer), (own, _) = lingraft.load(tmp_path / "out"), lingraft.load(run.path / "model")
+    ids = torch.tensor([[tokenizer.cls_token_id, *range(50, 60), tokenizer.mask_token_id, tokenizer.sep_token_id]])
+    states = [model.eval().requires_grad_(False).base_model(input_ids=ids)[0] for model in (swapped, own)]
+    torch.testing.assert_close(*states)
+    assert type(swapped).__name__.endswith("ForTokenClassification")
+    assert told["positions"] == (recipe != "monotrans") and (told["adapters"] or "") in f"bottleneck {recipe}"
+    assert (tmp_path / "out/adapters.safetensors").exists() == bool(told["adapters"])
+
+
+def test_a_bare_first_token_has_the_task_models_segment(pico: Pico, world: World, data: dict[str, str], tmp_path: Path) -> None:
+    """Whether or not the model that was fine-tuned had one: bringing it there changes nothing of what it does."""
+    run = lingraft.transfer(str(pico("bert")), to="de", text=str(world.cipher), recipe="monotrans-pos", changes=SMALL, out=tmp_path / "run")
+    freeze = ["embeddings", "positions"]
+    lingraft.finetune(str(pico("bert")), task="pos", train=data["pos"], freeze=freeze, changes=QUICK, out=tmp_path / "task")
+    lingraft.swap(tmp_path / "task", graft=run.path, out=tmp_path / "out")
+    mine, theirs, found = (
+        {
+            name.partition("embeddings.")[2]: tensor
+            for name, tensor in load_file(folder / "model.safetensors").items()
+            if "embeddings." in name
+        }
+        for folder in (tmp_path / "task/model", run.path / "model", tmp_path / "out")
+    )
+    positions, segments, words = (f"{name}_embeddings.weight" for name in ("position", "token_type", "word"))
+    assert torch.equal(found[segments], mine[segments]) and not torch.equal(mine[segments], theirs[segments])
+    assert torch.equal(found[positions][0], -mine[segments][0]) and torch.equal(found[positions][1:], theirs[positions][1:])
+    begin = [transformers.AutoTokenizer.from_pretrained(folder).cls_token_id for folder in (tmp_path / "task/model", tmp_path / "out")]
+    torch.testing.assert_close(found[words][begin[1]], mine[words][begin[0]] + mine[positions][0] + mine[segments][0])
+
+
 def test_the_whole_way_in_the_cipher_world(pico: Pico, world: World, tmp_path: Path) -> None:
-    """A word's tag is drawn for it; the cipher's word has the same one. Rows by the lexicon bring English's accuracy, random ones nothing."""
+    """A word has a tag, drawn for it, which is the cipher's word's too: the lexicon's rows bring English's accuracy, random ones nothing."""
     words = sorted({word for line in world.plain.read_text().splitlines() for word in line.split()})
     tags = dict(zip(words, np.random.default_rng(0).choice(["A", "B", "C"], size=len(words)), strict=True))
     lines = [line.split() for line in world.plain.read_text().splitlines() if line]
@@ -253,6 +299,5 @@ def test_the_whole_way_in_the_cipher_world(pico: Pico, world: World, tmp_path: P
         lingraft.swap(tmp_path / "task", graft=run.path, out=tmp_path / method)
         reached[method] = score(tmp_path / method, "de")
     majority = max(np.mean([tags[word] == tag for line in lines[300:400] for word in line]) for tag in "ABC")
-    print(reached, majority)
-    assert reached["en"] > 0.9 and reached["lexicon"] > reached["en"] - 0.05
-    assert abs(reached["random"] - majority) < 0.15
+    assert reached["en"] > majority + 0.15 and reached["lexicon"] > reached["en"] - 0.05
+    assert reached["random"] < majority + 0.05
