@@ -38,7 +38,9 @@ def _is_ours(path: Path) -> bool:
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:
     """What one folder holds: one thing, or a model for each of several languages."""
-    empty = dict.fromkeys(("language", "task", "recipe", "body", "tokens", "positions", "adapters", *SCORES)) | {"name": path.name}
+    empty = dict.fromkeys(("language", "task", "recipe", "body", "tokens", "positions", "adapters", *SCORES)) | {
+        "name": path.resolve().name
+    }
     if (path / SWAP).is_file():
         told = read_json(path / SWAP)
         yield empty | {"kind": "swapped"} | {name: told[name] for name in ("language", "task", "body", "positions", "adapters")}

@@ -176,6 +176,9 @@ def _warn(known: dict[str, Any], found: Graft) -> None:
     if known and "words" not in known["frozen"]:
         told = "The task model's word rows trained with its body, which no longer fits rows of another language as well."
         warnings.warn(f"{told} Fine-tune with --freeze-embeddings.", LingraftWarning, stacklevel=3)
+    if not known and found.has_positions:
+        told = "The graft has positions of its own. They fit if those of the task model stayed as they were, which is not known."
+        warnings.warn(told, LingraftWarning, stacklevel=3)
     if {"all", "embeddings"} & set(found.learnt["trained_parts"]) and not found.learnt["body_trained"]:
         told = "The graft trained norm and segments of its embeddings too; the task model's own are taken."
         warnings.warn(f"{told} Train ['words'] only, as the recipe monotrans does.", LingraftWarning, stacklevel=3)
