@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from transformers.utils import cached_file
 
 from lingraft.errors import MissingExtra, ModelError
 from lingraft.files import read_json
@@ -119,11 +120,20 @@ def save_adapters(model: Any, folder: Path | str) -> None:
 def load_adapters(model: Any, folder: Path | str) -> None:
     """Put in the adapters that lie beside the model's weights in `folder`; nothing where there are none, or in the weights already."""
     told = getattr(model.config, "lingraft_adapters", None)
-    if told and told["kind"] not in MERGED and (Path(folder) / FILE).is_file():
-        take_adapters(model, folder)
+    file = _file(str(folder)) if told and told["kind"] not in MERGED else None
+    if told and file:
+        insert(model, told["kind"], told["width"], seed=0)
+        _fill(model, file)
 
 
-@torch.no_grad()
+def _file(name: str) -> Path | None:
+    """adapters.safetensors of a folder, or of a hub id beside its weights; None where there is none."""
+    if Path(name).is_dir():
+        return Path(name) / FILE if (Path(name) / FILE).is_file() else None
+    found = cached_file(name, FILE, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False)
+    return Path(found) if found else None
+
+
 def take_adapters(model: Any, folder: Path | str) -> None:
     """Put the adapters of `folder`, of whatever kind, into another model of its body. Raises ModelError where they do not fit."""
     config = Path(folder) / "config.json"
@@ -131,9 +141,14 @@ def take_adapters(model: Any, folder: Path | str) -> None:
     if told is None or not (Path(folder) / FILE).is_file():
         raise ModelError(f"{folder} has no adapters: {FILE} and a note in config.json go together.")
     insert(model, told["kind"], told["width"], seed=0)
-    found, own = load_file(Path(folder) / FILE), dict(_own(model))
+    _fill(model, Path(folder) / FILE)
+
+
+@torch.no_grad()
+def _fill(model: Any, file: Path) -> None:
+    found, own = load_file(file), dict(_own(model))
     if {name: tensor.shape for name, tensor in found.items()} != {name: parameter.shape for name, parameter in own.items()}:
-        raise ModelError(f"The adapters in {folder} are not of this model's shape: they were made for another body.")
+        raise ModelError(f"The adapters in {file} are not of this model's shape: they were made for another body.")
     for name, parameter in own.items():
         parameter.copy_(found[name])
 
