@@ -17,7 +17,7 @@ SMALL = ["tokenizer.size=300", "batch=4", "length=32", "evaluation.max_character
 
 @pytest.fixture(scope="module")
 def folder(pico: Pico, world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two grafts and a model, a task model of the first's body, a swapped one, a run that was only begun, and something else."""
+    """Two grafts and a model, a task model of the first's body, a swapped one, a run that was only begun, and others' folders."""
     runs = tmp_path_factory.mktemp("runs")
     for name, code, recipe in (("de", "de", "monotrans-adapters"), ("fi", "fi", "monotrans"), ("whole", "de", "copy")):
         lingraft.transfer(str(pico("bert")), to=code, text=str(world.cipher), recipe=recipe, changes=SMALL, out=runs / name)
@@ -26,7 +26,9 @@ def folder(pico: Pico, world: World, tmp_path_factory: pytest.TempPathFactory) -
     lingraft.finetune(str(pico("bert")), out=runs / "pos", development=str(runs / "train.conllu"), **asked)
     lingraft.finetune(str(pico("roberta")), out=runs / "other", **asked)
     lingraft.swap(runs / "pos", graft=runs / "fi", out=runs / "pos-fi")
-    (runs / "begun/.stages").mkdir(parents=True)
+    for name, stage in (("begun", "source"), ("scored", "result")):
+        (runs / name / ".stages").mkdir(parents=True)
+        (runs / name / ".stages" / f"{stage}.json").write_text("{}")
     (runs / "notes").mkdir()
     return runs
 
@@ -48,7 +50,7 @@ def test_the_command_prints_a_table_or_json(folder: Path, call: Call) -> None:
     status, out, _ = call("grafts", folder)
     assert status == 0
     line = next(line for line in out.splitlines() if "monotrans-adapters" in line)
-    assert "rows, positions, bottleneck adapters" in line and "pos" in line
+    assert "rows, positions, bottleneck" in line and "pos" in line
     status, out, _ = call("grafts", folder, "--json")
     assert status == 0 and json.loads(out) == lingraft.grafts(folder)
     assert [told["name"] for told in lingraft.grafts(folder / "de")] == ["de"]

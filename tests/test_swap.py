@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,14 @@ def data(world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, st
     }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_reports() -> Iterator[None]:
+    """Runs leave no report: pictures take most of their time here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lingraft.stages.write_report", lambda runs: None)
+        yield
+
+
 @pytest.fixture(scope="module")
 def grafts(pico: Pico, world: World, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Runs on a frozen body, by family, and more of their changes."""
@@ -97,9 +105,7 @@ def composed(model: Any, source: Any, graft: Path, ids: torch.Tensor, positions:
     return model(inputs_embeds=rows[ids], position_ids=first + torch.arange(ids.shape[1]).unsqueeze(0))
 
 
-@pytest.mark.parametrize(
-    ("family", "task"), [("bert", "pos"), ("bert", "classify"), ("roberta", "pos"), ("roberta", "qa"), ("roberta", "parsing")]
-)
+@pytest.mark.parametrize(("family", "task"), [("bert", "pos"), ("bert", "qa"), ("roberta", "classify"), ("roberta", "parsing")])
 def test_logits_are_those_of_a_model_put_together_by_hand(
     family: str, task: str, grafts: Callable[..., Path], tasks: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -226,15 +232,7 @@ def test_a_language_of_a_disjoint_run_is_a_graft_of_the_others_body(pico: Pico, 
 
 @pytest.mark.parametrize(
     ("family", "recipe"),
-    [
-        ("bert", "monotrans"),
-        ("distilbert", "monotrans"),
-        ("electra", "monotrans"),
-        ("gpt2", "monotrans"),
-        ("roberta", "monotrans-adapters"),
-        ("bert", "monotrans-invertible"),
-        ("bert", "monotrans-lora"),
-    ],
+    [("gpt2", "monotrans"), ("roberta", "monotrans-adapters"), ("bert", "monotrans-invertible"), ("bert", "monotrans-lora")],
 )
 def test_with_a_body_that_stayed_the_states_are_the_grafts_own(
     family: str, recipe: str, pico: Pico, world: World, data: dict[str, str], tmp_path: Path
@@ -290,7 +288,7 @@ def test_the_whole_way_in_the_cipher_world(pico: Pico, world: World, tmp_path: P
         rows = ["\n".join(f"{i}\t{letters(w)}\t_\t{tags[w]}\t_\t_\t0\t_\t_\t_" for i, w in enumerate(line, 1)) for line in some]
         places[name] = tmp_path / f"{name}.conllu"
         places[name].write_text("\n\n".join(rows) + "\n\n")
-    changes = ["steps=120", "batch=16", "learning_rate=1e-2", "precision=float32"]
+    changes = ["steps=80", "batch=16", "learning_rate=1e-2", "precision=float32"]
     told = lingraft.finetune(
         str(pico("bert")), task="pos", train=str(places["train"]), freeze=["embeddings"], changes=changes, out=tmp_path / "task"
     )

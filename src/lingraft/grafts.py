@@ -33,7 +33,8 @@ def grafts(folder: str | Path) -> list[dict[str, Any]]:
 
 
 def _is_ours(path: Path) -> bool:
-    return any((path / name).exists() for name in (STAGES, FACTS, FINETUNE, SWAP))
+    begun = (f"{STAGES}/{stage}.json" for stage in ("source", "fine-tuning"))
+    return any((path / name).exists() for name in (*begun, FACTS, FINETUNE, SWAP))
 
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:

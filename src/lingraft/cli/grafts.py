@@ -13,6 +13,7 @@ def grafts(
     """List grafts, models and task models in a folder, and which fit which."""
     import json
 
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
@@ -22,17 +23,13 @@ def grafts(
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
         return
-    table = Table("name", "kind", "language", "recipe or task", "body", "has", "tokens", "loss", "bits per byte", "fits")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for title in ("name", "kind", "language", "recipe or task", "body", "has", "tokens", "loss", "bits/byte", "fits"):
+        table.add_column(title, overflow="fold", justify="right" if title in ("tokens", "loss", "bits/byte") else "left")
     for told in found:
+        language = told["language"] if isinstance(told["language"], str) else ", ".join(told["language"] or ())
+        cells = (told["name"], told["kind"], language, told["recipe"] or told["task"] or "", (told["body"] or "")[:8], _has(told))
         numbers = (_number(told[name]) for name in ("loss", "bits_per_byte"))
-        cells = (
-            told["name"],
-            told["kind"],
-            told["language"] or "",
-            told["recipe"] or told["task"] or "",
-            (told["body"] or "")[:12],
-            _has(told),
-        )
         table.add_row(*cells, f"{told['tokens']:,}" if told["tokens"] else "", *numbers, ", ".join(told["fits"]))
     Console().print(table)
 
@@ -44,7 +41,7 @@ def _number(value: float | None) -> str:
 def _has(told: dict[str, Any]) -> str:
     """What is a folder's own; of a task model what stayed, and how well it does."""
     if told["kind"] == "task":
-        reached = "" if told["development"] is None else f"; development {100 * told['development']:.1f}"
-        return f"frozen: {', '.join(told['frozen']) or 'nothing'}{reached}"
-    adapters = [f"{told['adapters']} adapters"] if told["adapters"] else []
-    return ", ".join(["rows", *(["positions"] if told["positions"] else []), *adapters]) if told["kind"] in ("graft", "swapped") else ""
+        reached = "" if told["development"] is None else f"; {100 * told['development']:.1f} on development"
+        return f"frozen {', '.join(told['frozen']) or 'nothing'}{reached}"
+    parts = ["rows", "positions" if told["positions"] else "", told["adapters"] or ""]
+    return ", ".join(filter(None, parts)) if told["kind"] in ("graft", "swapped") else ""
