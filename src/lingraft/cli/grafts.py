@@ -13,35 +13,29 @@ def grafts(
     """List grafts, models and task models in a folder, and which fit which."""
     import json
 
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
     from lingraft.grafts import grafts as read
 
     found = read(folder)
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
         return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for title in ("name", "kind", "language", "recipe or task", "body", "has", "tokens", "loss", "bits/byte", "fits"):
-        table.add_column(title, overflow="fold", justify="right" if title in ("tokens", "loss", "bits/byte") else "left")
+    wide = max(len(told["name"]) for told in found)
     for told in found:
-        language = told["language"] if isinstance(told["language"], str) else ", ".join(told["language"] or ())
-        cells = (told["name"], told["kind"], language, told["recipe"] or told["task"] or "", (told["body"] or "")[:8], _has(told))
-        numbers = (_number(told[name]) for name in ("loss", "bits_per_byte"))
-        table.add_row(*cells, f"{told['tokens']:,}" if told["tokens"] else "", *numbers, ", ".join(told["fits"]))
-    Console().print(table)
+        print(f"{told['name']:<{wide}}  {told['kind']:<10}  {'; '.join(part for part in _parts(told) if part)}")
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
-
-
-def _has(told: dict[str, Any]) -> str:
-    """What is a folder's own; of a task model what stayed, and how well it does."""
-    if told["kind"] == "task":
-        reached = "" if told["development"] is None else f"; {100 * told['development']:.1f} on development"
-        return f"frozen {', '.join(told['frozen']) or 'nothing'}{reached}"
-    parts = ["rows", "positions" if told["positions"] else "", told["adapters"] or ""]
-    return ", ".join(filter(None, parts)) if told["kind"] in ("graft", "swapped") else ""
+def _parts(told: dict[str, Any]) -> list[str]:
+    """What there is to say of one, in order; "" for what is not known of it."""
+    languages = [told["language"]] if isinstance(told["language"], str) else told["language"] or []
+    own = ["rows", "positions" if told["positions"] else "", f"{told['adapters']} adapters" if told["adapters"] else ""]
+    frozen = f"frozen: {', '.join(told['frozen']) or 'nothing'}" if told["kind"] == "task" else ""
+    development = told.get("development")
+    return [
+        ", ".join(filter(None, [*languages, told["recipe"], told["task"]])),
+        ", ".join(filter(None, own)) if told["kind"] in ("graft", "swapped") else frozen,
+        "" if development is None else f"{100 * development:.1f} on development",
+        f"{told['tokens']:,} tokens" if told["tokens"] else "",
+        "" if told["loss"] is None else f"loss {told['loss']:.3f}, {told['bits_per_byte']:.3f} bits per byte",
+        f"body {told['body'][:12]}" if told["body"] else "",
+        f"fits {', '.join(told['fits'])}" if told["fits"] else "",
+    ]
