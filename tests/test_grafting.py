@@ -84,6 +84,14 @@ def test_a_graft_goes_on_from_its_own_adapters(pico: Pico, world: World, tmp_pat
         go(tmp_path / "first" / "model", world, tmp_path / "other", "monotrans-lora")
 
 
+@pytest.mark.parametrize("method", ["auto", "copy"])
+def test_any_row_method_may_be_the_start(method: str, pico: Pico, world: World, tmp_path: Path):
+    switch = 'phases.train.switch=[{at=0.5, train=["adapters"]}]'
+    run = go(pico("bert"), world, tmp_path / "run", "monotrans-adapters", f"rows.method={method}", switch)
+    assert ("race" in run.facts) == (method == "auto")
+    assert run.facts["graft"]["adapters"] == "bottleneck" and np.isfinite(run.scores["loss"])
+
+
 def test_what_a_family_does_not_allow_is_said_at_once(pico: Pico, world: World, tmp_path: Path):
     for family, recipe, why in (("modernbert", "monotrans-pos", "bare_begin = false"), ("xlm", "monotrans-adapters", "adapters = 'none'")):
         with pytest.raises(ModelError, match=why):
@@ -110,6 +118,13 @@ def test_restarts_keep_the_best_and_report_all(pico: Pico, world: World, tmp_pat
     }
     write_report([run.path])
     assert "was trained 3 times" in (run.path / "report.html").read_text()
+
+
+def test_a_phase_begun_again_forgets_its_restarts_and_what_it_trained(pico: Pico, world: World, tmp_path: Path):
+    go(pico("bert"), world, tmp_path / "run", "monotrans", "phases.train.restarts=1")
+    run = go(pico("bert"), world, tmp_path / "run", "monotrans", 'phases.train.train=["all"]', restart_from="phase.train")
+    assert run.facts["restarts"] == {} and run.facts["graft"]["body_trained"]
+    assert {line["phase"] for line in run.lines("metrics.jsonl")} == {"train"}
 
 
 class StoppedError(Exception):

@@ -88,10 +88,8 @@ class Record:
         """What a reader should know: the run's own notes, its adapters, and phases that were tried more than once."""
         found = list(self.about.get("notes") or [])
         if kind := (self.about.get("graft") or {}).get("adapters"):
-            loading = (
-                "and its weights have them added" if kind == "lora" else "lingraft.load reads them, stock transformers leaves them out"
-            )
-            found.append(f"The model has {kind} adapters, in adapters.safetensors: {loading}.")
+            how = "its weights have them added" if kind == "lora" else "lingraft.load reads them, stock transformers leaves them out"
+            found.append(f"The model has {kind} adapters, in adapters.safetensors; {how}.")
         for name, told in (self.about.get("restarts") or {}).items():
             losses = ["failed" if tried["held_out_loss"] is None else f"{tried['held_out_loss']:.3f}" for tried in told["attempts"]]
             found.append(

@@ -119,6 +119,8 @@ class Run:
             if name.startswith("phase."):
                 self.forget_metrics(name.removeprefix("phase."), -1)
                 self.spend(name.removeprefix("phase."), None)
+                if tried := self.facts.get("restarts"):
+                    self.note(restarts={phase: told for phase, told in tried.items() if f"phase.{phase}" != name})
 
     def outputs(self, stage: str) -> list[Path]:
         """What a stage leaves in the folder."""

@@ -204,8 +204,9 @@ def read_rows(run: Run) -> Rows:
 
 
 def _course(request: Request, source: Source, made: PreTrainedTokenizerBase, shards: Shards, options: Options) -> Course:
-    """The race's: the first phase, or with none the default one."""
+    """The race's: the first phase, or with none the default one; adapters come after it."""
     settings = next(iter(request.recipe.phases.values()), PhaseSettings())
+    settings = settings.model_copy(update={"train": [part for part in settings.train if part != "adapters"] or settings.train})
     data = Data(Tongue(made, shards).blocks(settings.length), masking(source, made))
     total, rank = planned_steps(settings, data), request.recipe.rows.rank
     return Course(source.model, vocabulary.roles(made), data, settings, total, request.seed, rank, options.progress)
@@ -255,7 +256,7 @@ def initial(request: Request, run: Run, source: Source, spoken: Tongues, found: 
     if not run.begin("initial", {"settings": settings_of(request.recipe)["initial"]}) and is_main_process():
         run.write_scores(measure(request, spoken.of_target(source.model), found, how, "initial"))
         run.note(parameters={part: _size(source.model, part) for part in ("all", "embeddings", "body", "head")})
-        run.note(body=body_fingerprint(source.model), graft=facts(request.recipe, source.model))
+        run.note(body=body_fingerprint(source.model))
         run.finish("initial")
 
 
@@ -328,6 +329,7 @@ def evaluate(request: Request, run: Run, source: Source, spoken: Tongues, found:
 def export(request: Request, run: Run, source: Source, spoken: Tongues) -> None:
     """A plain transformers folder with its card, and the report; with disjoint vocabularies one for the source's language too."""
     if not run.begin("model", {"settings": settings_of(request.recipe)["model"]}) and is_main_process():
+        run.note(graft=facts(request.recipe, source.model))
         multiply_out(source.model)
         if spoken.source and spoken.target.ids is not None:
             with atomic_folder(run.path / f"{MODEL}-{spoken.source.shards.folder.name}") as temporary:

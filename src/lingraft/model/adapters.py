@@ -83,9 +83,9 @@ def check(model: Any, kind: str) -> None:
         raise ModelError(f"lingraft has adapters for {', '.join(sorted(PLACES))}, not for the family {family!r}. Use adapters = 'none'.")
     if kind in MERGED:
         _peft()
-    known = getattr(model.config, "lingraft_adapters", None)
-    if has_adapters(model) and known["kind"] != kind:
-        raise ModelError(f"The model has {known['kind']} adapters already: it cannot get {kind} ones too. Start from one without.")
+    known = model.config.lingraft_adapters["kind"] if has_adapters(model) else kind
+    if known != kind:
+        raise ModelError(f"The model has {known} adapters already: it cannot get {kind} ones too. Start from one without.")
 
 
 def has_adapters(model: Any) -> bool:

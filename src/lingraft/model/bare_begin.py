@@ -15,7 +15,7 @@ from lingraft.model.parts import inner_body, position_tables
 TOLERANCE = 1e-3
 
 
-def _position(model: Any) -> tuple[nn.Parameter, int]:
+def _position(model: Any) -> tuple[torch.Tensor, int]:
     """The position table and the row of the first place: the one after the padding row where there is one. Raises ModelError."""
     tables = position_tables(model)
     if len(tables) != 1 or tables[0].weight.shape[1] != model.get_input_embeddings().weight.shape[1]:
@@ -27,7 +27,7 @@ def _position(model: Any) -> tuple[nn.Parameter, int]:
     return tables[0].weight, 0 if padding is None else padding + 1
 
 
-def _segments(model: Any) -> nn.Parameter | None:
+def _segments(model: Any) -> torch.Tensor | None:
     """The segment table; None in families without."""
     named = inner_body(model).named_modules()
     return next((m.weight for name, m in named if isinstance(m, nn.Embedding) and "token_type" in name), None)

@@ -140,7 +140,7 @@ def body_fingerprint(model: Any) -> str:
     hashed = hashlib.sha256()
     for name in sorted(name for name in named if "pooler" not in name):
         hashed.update(name.encode())
-        hashed.update(named[name].detach().cpu().float().contiguous().numpy())
+        hashed.update(named[name].detach().cpu().float().contiguous().numpy().tobytes())
     return hashed.hexdigest()
 
 
