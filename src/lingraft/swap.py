@@ -121,8 +121,9 @@ def _open(path: Path) -> Graft:
     run = Run(path.parent if inside else path)
     if not run.is_complete("model"):
         raise RunError(f"{run.path} is no finished transfer. Run the same `lingraft transfer` command again: it goes on where it stopped.")
-    folder = path if inside else run.path / MODEL
-    return Graft(folder, folder.name.partition("-")[2] or str(run.facts.get("language", "und")), learnt(run), run.facts.get("final_body"))
+    folder, language = path if inside else run.path / MODEL, run.facts.get("language", "und")
+    spoken = folder.name.partition("-")[2] or (language if isinstance(language, str) else ", ".join(language))
+    return Graft(folder, spoken, learnt(run), run.facts.get("final_body"))
 
 
 def learnt(run: Run) -> dict[str, Any]:
