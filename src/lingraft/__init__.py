@@ -15,13 +15,29 @@ _HOMES = {
     "NewRows": "lingraft.embeddings",
     "Recipe": "lingraft.recipe",
     "Run": "lingraft.run",
+    "finetune": "lingraft.finetune",
+    "grafts": "lingraft.grafts",
     "load": "lingraft.model.load",
     "load_recipe": "lingraft.recipe",
     "rows": "lingraft.api",
+    "swap": "lingraft.swap",
     "transfer": "lingraft.transfer",
     "write_report": "lingraft.report",
 }
-__all__ = ["LingraftError", "NewRows", "Recipe", "Run", "load", "load_recipe", "rows", "transfer", "write_report"]
+__all__ = [
+    "LingraftError",
+    "NewRows",
+    "Recipe",
+    "Run",
+    "finetune",
+    "grafts",
+    "load",
+    "load_recipe",
+    "rows",
+    "swap",
+    "transfer",
+    "write_report",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -24,7 +24,7 @@ from lingraft.languages import parse
 from lingraft.model.adapters import save_adapters
 from lingraft.model.load import load_config, load_tokenizer
 from lingraft.recipe import changed
-from lingraft.run import EVALUATION, MODEL, Run
+from lingraft.run import EVALUATION, MODEL, Run, model_folder
 from lingraft.train.loop import Options
 
 PACKAGES = ("lingraft", "torch", "transformers", "tokenizers", "scikit-learn")
@@ -66,6 +66,7 @@ def evaluate(
     keep: leave the fine-tuned models in OUT/seeds/N/model. name: how tables call the system (default: the model's).
     Raises LingraftError where something the user gave is wrong.
     """
+    model = model_folder(model)
     texts = dict(_language_and_path(place, language) for place in evaluation)
     if len(texts) < len(evaluation):
         raise RunError("Two --eval of the same language: name each as CODE=PATH, as in --eval de=de/test.conllu --eval fr=fr/test.conllu.")
@@ -76,11 +77,11 @@ def evaluate(
     chosen = TASKS[task]
     settings = changed(TaskSettings, chosen.defaults, changes)
     load_config(model)
-    read = {code: _read(chosen, [path]) for code, path in texts.items()}
-    exam = Exam(model, task, chosen, _read(chosen, train), _read(chosen, development), read, settings)
+    read = {code: read_examples(chosen, [path]) for code, path in texts.items()}
+    exam = Exam(model, task, chosen, read_examples(chosen, train), read_examples(chosen, development), read, settings)
     if not train:
-        _learner(exam, 0)  # what is wrong with the model's head shows before anything is written
-    inputs = {"model": model, "task": task, "settings": settings.model_dump(), "data": _digests(train, development, texts)}
+        learner_of(exam, 0)  # what is wrong with the model's head shows before anything is written
+    inputs = {"model": model, "task": task, "settings": settings.model_dump(), "data": digests(train, development, texts)}
     with locked(Path(out)) if is_main_process() else contextlib.nullcontext():
         run = Run.create(out, can_restart=False)
         run.begin("result", inputs)
@@ -91,7 +92,7 @@ def evaluate(
         if not is_main_process():
             return {}
         result = {"name": name or called(model), **inputs, **_summary(exam, run, seeds if train else 1)}
-        write_json(run.path / EVALUATION, {**result, "versions": _versions()})
+        write_json(run.path / EVALUATION, {**result, "versions": versions()})
         run.finish("result")
     return dict(read_json(run.path / EVALUATION))
 
@@ -104,7 +105,7 @@ def _as_it_is(
         raise RunError(f"{task!r} measures the model as it is: it takes no --train, --dev and --seeds.")
     measure = MEASURES[task]
     settings = changed(measure.settings, {}, changes)
-    inputs = {"model": model, "task": task, "settings": settings.model_dump(), "data": _digests([], [], texts)}
+    inputs = {"model": model, "task": task, "settings": settings.model_dump(), "data": digests([], [], texts)}
     load_config(model)
     with locked(out):
         run = Run.create(out, can_restart=False)
@@ -132,7 +133,7 @@ def _as_it_is(
             "baseline": guesses,
             "languages": languages,
         }
-        write_json(run.path / EVALUATION, {**result, "seeds": [], "training": [], "versions": _versions()})
+        write_json(run.path / EVALUATION, {**result, "seeds": [], "training": [], "versions": versions()})
         run.finish("result")
     return dict(read_json(run.path / EVALUATION))
 
@@ -149,7 +150,8 @@ def scores_of(languages: Mapping[str, Any]) -> list[str]:
     return [name for name in names[0] if all(name in others for others in names)]
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of the packages that decide what comes out."""
     return {package: version(package) for package in PACKAGES}
 
 
@@ -161,7 +163,7 @@ def _language_and_path(place: str, language: str) -> tuple[str, str]:
     return language if language == "und" else parse(language).code, place
 
 
-def _read(task: Task, places: Sequence[str]) -> list[Any]:
+def read_examples(task: Task, places: Sequence[str]) -> list[Any]:
     """The examples of all places. Raises TextError where a place has none."""
     found = []
     for place in places:
@@ -172,7 +174,7 @@ def _read(task: Task, places: Sequence[str]) -> list[Any]:
     return found
 
 
-def _digests(train: Sequence[str], development: Sequence[str], texts: Mapping[str, str]) -> dict[str, Any]:
+def digests(train: Sequence[str], development: Sequence[str], texts: Mapping[str, str]) -> dict[str, Any]:
     """Path and SHA-256 of everything that is read."""
     places = {"train": train, "development": development, **{f"evaluation {code}": [path] for code, path in texts.items()}}
 
@@ -183,7 +185,7 @@ def _digests(train: Sequence[str], development: Sequence[str], texts: Mapping[st
     return {name: [facts(place) for place in found] for name, found in places.items() if found}
 
 
-def _learner(exam: Exam, seed: int) -> Learner:
+def learner_of(exam: Exam, seed: int) -> Learner:
     """The model with its head: the model's own labels where nothing is trained, else those of the training examples."""
     torch.manual_seed(seed)
     tokenizer, own = load_tokenizer(exam.model), not exam.train
@@ -216,36 +218,47 @@ def _understood(exam: Exam, names: list[str]) -> list[str]:
     return [*found, *names[len(found) :]]
 
 
-def _one_seed(exam: Exam, seed: int, folder: Path, keep: bool, options: Options) -> None:
-    """Train with one seed, more than once where development says that it failed, and write what came out."""
-    facts: dict[str, Any] = {"attempts": []}
+def learn(exam: Exam, seed: int, folder: Path, options: Options) -> tuple[Learner, dict[str, Any]]:
+    """Train with one seed, more than once where development says that it failed: the best model, and how it went."""
+    attempts: list[dict[str, Any]] = []
     best: tuple[float, Learner] | None = None
     floor = _floor(exam)
     for attempt in range(1 + exam.settings.restarts):
-        learner = _learner(exam, seed + ANOTHER_SEED * attempt)
+        learner = learner_of(exam, seed + ANOTHER_SEED * attempt)
         if exam.train:
             told = fit(learner, exam.train, exam.development, seed + ANOTHER_SEED * attempt, folder / f"attempt-{attempt}", options)
-            facts["attempts"].append({"seed": seed + ANOTHER_SEED * attempt, **told})
-        reached = max((score for _, score in facts["attempts"][-1]["development"]), default=np.inf) if exam.train else np.inf
+            attempts.append({"seed": seed + ANOTHER_SEED * attempt, **told})
+        reached = max((score for _, score in attempts[-1]["development"]), default=np.inf) if exam.train else np.inf
         if best is None or reached > best[0]:
             best = (reached, learner)
         if reached > floor:
             break
-    if best is None or not is_main_process():
+    assert best is not None
+    return best[1], {"attempts": attempts, "restarts": max(0, len(attempts) - 1)}
+
+
+def forget_attempts(folder: Path) -> None:
+    """Remove what training left in a folder."""
+    for left in folder.glob("attempt-*"):
+        shutil.rmtree(left)
+
+
+def _one_seed(exam: Exam, seed: int, folder: Path, keep: bool, options: Options) -> None:
+    """Train with one seed, and write what came out."""
+    learner, facts = learn(exam, seed, folder, options)
+    if not is_main_process():
         return
-    facts["restarts"] = len(facts["attempts"]) - 1 if exam.train else 0
-    found = {code: best[1].predictions(examples) for code, examples in exam.examples.items()}
+    found = {code: learner.predictions(examples) for code, examples in exam.examples.items()}
     for code, predictions in found.items():
         lines = [{"gold": exam.task.gold(example), "predicted": p} for example, p in zip(exam.examples[code], predictions, strict=True)]
         write_text(folder / f"predictions-{code}.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
         if exam.task.write:
             exam.task.write(exam.examples[code], predictions, folder / f"predictions-{code}.{exam.task.ending}")
     if keep:
-        best[1].model.save_pretrained(folder / "model")
-        save_adapters(best[1].model, folder / "model")
-        best[1].tokenizer.save_pretrained(folder / "model")
-    for left in folder.glob("attempt-*"):
-        shutil.rmtree(left)
+        learner.model.save_pretrained(folder / "model")
+        save_adapters(learner.model, folder / "model")
+        learner.tokenizer.save_pretrained(folder / "model")
+    forget_attempts(folder)
     measured = {code: scores(exam.task, exam.examples[code], predictions) for code, predictions in found.items()}
     write_json(folder / "scores.json", {"scores": measured, **facts})
 

@@ -63,7 +63,8 @@ def check_phases(request: Request, model: Any, *, leave_out: tuple[str, ...] = (
                 f"Use --set length={longest}."
             )
         for parts in settings.all_parts():
-            set_trainable(model, [part for part in parts if part not in leave_out])
+            train, freeze = ([part for part in named if part not in leave_out] for named in (parts, settings.freeze))
+            set_trainable(model, train, freeze)
     model.requires_grad_(True)
 
 
@@ -78,7 +79,7 @@ def facts(recipe: Recipe, model: Any) -> dict[str, Any]:
     trained: set[str] = set()
     for settings in recipe.phases.values():
         for parts in settings.all_parts():
-            set_trainable(model, parts)
+            set_trainable(model, parts, settings.freeze)
             trained |= {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     model.requires_grad_(True)
     every = {part for settings in recipe.phases.values() for parts in settings.all_parts() for part in parts}

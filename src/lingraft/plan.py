@@ -99,7 +99,7 @@ def _phase_lines(request: Request, model: Any, name: str, settings: PhaseSetting
     num_blocks = len(data.blocks)
     yield f"phase {name}"
     for first, parts in segments(settings, steps).items():
-        frozen = FrozenRows(model, set_trainable(model, parts), data.vocabulary.rows)
+        frozen = FrozenRows(model, set_trainable(model, parts, settings.freeze), data.vocabulary.rows)
         trained = _size({key: parameter for key, parameter in model.named_parameters() if parameter.requires_grad}) - frozen.size
         yield f"  trains    {', '.join(parts)}: {trained:,} parameters" + (f", from step {first:,} on" if first else "")
     model.requires_grad_(True)

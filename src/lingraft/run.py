@@ -12,7 +12,14 @@ from lingraft.files import is_main_process, read_json, write_json, write_text
 RECIPE, FACTS, METRICS, SCORES, ROWS, MODEL, REPORT, EVALUATION = (
     "recipe.toml", "run.json", "metrics.jsonl", "scores.jsonl", "rows.safetensors", "model", "report.html", "evaluation.json"
 )  # fmt: skip
+FINETUNE = "finetune.json"
 STAGES = ".stages"
+
+
+def model_folder(name: str) -> str:
+    """Where a model is: in the folder `model` of a finished run, else `name` itself."""
+    inner = Path(name) / MODEL
+    return str(inner) if (inner / "config.json").is_file() and not (Path(name) / "config.json").exists() else name
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -122,6 +129,7 @@ class Run:
             "rows": [ROWS],
             "held-out": ["held-out"],
             "result": [EVALUATION],
+            "fine-tuning": [MODEL, FINETUNE],
             "initial": [SCORES],
             "model": [MODEL, REPORT],
         }

@@ -341,6 +341,7 @@ def export(request: Request, run: Run, source: Source, spoken: Tongues) -> None:
             save_adapters(model, temporary)
             spoken.target.tokenizer.save_pretrained(temporary)
             write_text(temporary / "README.md", model_card(run.path))
+        run.note(final_body=body_fingerprint(source.model))
         run.finish("model")
     if is_main_process():
         write_report([run.path])

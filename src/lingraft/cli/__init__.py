@@ -7,7 +7,23 @@ from typing import Annotated
 
 import typer
 
-from lingraft.cli import align, compare, demo, doctor, evaluate, lexicon, probe, recipes, report, tokenizer, transfer, xquad
+from lingraft.cli import (
+    align,
+    compare,
+    demo,
+    doctor,
+    evaluate,
+    finetune,
+    grafts,
+    lexicon,
+    probe,
+    recipes,
+    report,
+    swap,
+    tokenizer,
+    transfer,
+    xquad,
+)
 from lingraft.errors import Interrupted, LingraftError, LingraftWarning
 
 app = typer.Typer(
@@ -20,6 +36,9 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("transfer")(transfer.transfer)
+app.command("finetune")(finetune.finetune)
+app.command("swap")(swap.swap)
+app.command("grafts")(grafts.grafts)
 app.command("evaluate")(evaluate.evaluate)
 app.command("probe")(probe.probe)
 app.command("align")(align.align)

@@ -21,6 +21,13 @@ HEADS = {
     "choice": transformers.AutoModelForMultipleChoice,
     "none": transformers.AutoModel,
 }
+ENDINGS = {
+    "ForTokenClassification": "token",
+    "ForSequenceClassification": "sequence",
+    "ForQuestionAnswering": "question",
+    "ForMultipleChoice": "choice",
+}
+"""How transformers calls the classes with these heads."""
 
 
 def load_with_head(name: str, head: str, labels: list[str], **options: Any) -> Any:
@@ -54,6 +61,21 @@ def load_with_head(name: str, head: str, labels: list[str], **options: Any) -> A
     mismatched = [str(key[0] if isinstance(key, tuple) else key) for key in info["mismatched_keys"]]
     model.missing = sorted(key for key in {*info["missing_keys"], *mismatched} if "pooler" not in key)
     load_adapters(model, name)
+    return model
+
+
+def load_task_model(folder: str) -> Any:
+    """A fine-tuned model with transformers' own head; of one with a head of ours (head.safetensors) the encoder, without that head.
+
+    Raises ModelError where the folder has no head of a task, or weights are missing.
+    """
+    architecture = (load_config(folder).architectures or [""])[0]
+    head = next((head for ending, head in ENDINGS.items() if ending in architecture), "none")
+    if head == "none" and not (Path(folder) / HEAD).is_file():
+        raise ModelError(f"{folder} holds no task model but {architecture or 'weights'} alone. Make one with `lingraft finetune`.")
+    model = load_with_head(folder, head, [])
+    if model.missing:
+        raise ModelError(f"The task model {folder} lacks weights: {model.missing[0]}.")
     return model
 
 

@@ -2,7 +2,7 @@
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 from lingraft.errors import TextError
 from lingraft.evaluate.task import Array, Item, Kind, Task, TaskSettings, collate, scores
 from lingraft.files import atomic_write, is_main_process, read_json, write_json
+from lingraft.model.noise import Noise
+from lingraft.tokenizer.vocabulary import special_ids
 from lingraft.train.batches import Ids, drawn
 from lingraft.train.loop import Options, train
 
@@ -26,9 +28,11 @@ class Items:
     items: Sequence[Item]
     pad: int
     rows: Mapping[str, Ids] = field(default_factory=dict)
+    noise: Noise = field(default_factory=lambda: Noise(0.0))
 
     def network(self, model: Any) -> Any:
-        """The model itself."""
+        """The model itself, with noise on its embeddings."""
+        self.noise.attach(model)
         return model
 
     def batch(self, settings: TaskSettings, step: int, seed: int) -> list[Item]:
@@ -50,7 +54,8 @@ class Items:
         """Nothing is held."""
 
     def remove(self, network: Any) -> None:
-        """Nothing was added."""
+        """No more noise."""
+        self.noise.remove()
 
 
 def pad_id(tokenizer: Any) -> int:
@@ -106,9 +111,10 @@ def fit(learner: Learner, examples: Sequence[Any], development: Sequence[Any], s
     total = settings.steps if settings.steps is not None else max(1, math.ceil(settings.epochs * len(items) / settings.batch))
     best = Best(folder, learner, development, settings.patience)
     looks = max(1, round(settings.epochs)) if settings.steps is None else 5
-    options = replace(options, evaluations=looks, **best.hooks() if development else {})
-    specials = np.array(sorted(learner.tokenizer.all_special_ids), dtype=np.int64)
-    data = Items(kind, items, pad_id(learner.tokenizer), {"specials": specials})
+    options = replace(options, evaluations=looks, **best.hooks(options) if development else {})
+    specials = np.array(sorted(special_ids(learner.tokenizer)), dtype=np.int64)
+    noise = Noise(settings.noise, settings.noise_relative)
+    data = Items(kind, items, pad_id(learner.tokenizer), {"specials": specials}, noise)
     speed = train("fine-tune", learner.model, settings, data, total=total, seed=seed, folder=folder / "training", options=options)
     if is_main_process():
         shutil.rmtree(folder / "training", ignore_errors=True)
@@ -125,9 +131,10 @@ class Best:
     patience: int | None
     seen: list[list[float]] = field(default_factory=list)
 
-    def hooks(self) -> dict[str, Any]:
-        """Of `Options`: what to call when a phase resumes, at each look, and after each step."""
-        return {"resumed": self._resumed, "evaluate": self._look, "record": self._note, "enough": self._enough}
+    def hooks(self, before: Options) -> dict[str, Any]:
+        """Of `Options`: what to call when a phase resumes, at each look, and after each step, after what was to be called `before`."""
+        resumed, record = _both(before.resumed, self._resumed), _both(before.record, self._note)
+        return {"resumed": resumed, "evaluate": self._look, "record": record, "enough": self._enough}
 
     @property
     def _record(self) -> Path:
@@ -169,3 +176,13 @@ class Best:
                 parameter.copy_(stored[name])
         (self.folder / "best.safetensors").unlink()
         return {"development": self.seen, "best_step": int(best[0]), "stopped_early": self._enough()}
+
+
+def _both(first: Callable[[Any], None], second: Callable[[Any], None]) -> Callable[[Any], None]:
+    """One call for two."""
+
+    def call(argument: Any) -> None:
+        first(argument)
+        second(argument)
+
+    return call

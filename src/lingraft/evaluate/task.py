@@ -30,6 +30,8 @@ class TaskSettings(TrainingSettings):
     epochs: float = Field(3.0, gt=0, description="passes over the training examples")
     patience: int | None = Field(None, ge=1, description="stop after so many looks at the development set without a gain")
     restarts: int = Field(0, ge=0, description="train again from another seed where development stays at the baseline, so many times")
+    noise: float = Field(0.0, ge=0, description="standard deviation of noise on embeddings in training (0.075: Artetxe et al. 2020)")
+    noise_relative: bool = Field(False, description="noise in parts of the root mean square of each table of embeddings")
     stride: int = Field(64, ge=0, description="tokens that neighbouring windows of a long context share")
 
 

@@ -26,6 +26,8 @@ def primitive_of(matrix: torch.Tensor, rank: int) -> torch.Tensor:
 @torch.no_grad()
 def factorise(model: Any, primitives: Mapping[str, torch.Tensor]) -> None:
     """Split word matrices in place: name of the matrix -> its primitive (rank, dim). A tied output matrix shares both factors."""
+    if not primitives:  # as of a task model, which has no output matrix
+        return
     matrices = word_matrices(model)
     factors = {id(matrices[name]): (nn.Parameter(matrices[name] @ p.T), nn.Parameter(p.clone())) for name, p in primitives.items()}
     entrance, end = model.get_input_embeddings(), model.get_output_embeddings()

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,9 @@ from torch import nn
 
 from lingraft.errors import RecipeError
 from lingraft.model.names import LAYERS, check_part
+
+ROW_PARTS = ("words", "specials", "new")
+"""Parts that are some rows of the word matrices only."""
 
 
 def word_matrices(model: Any) -> dict[str, nn.Parameter]:
@@ -56,6 +59,13 @@ def position_tables(model: Any) -> list[nn.Embedding]:
     """The tables that positions are looked up in."""
     named = model.base_model.named_modules()
     return [module for name, module in named if isinstance(module, nn.Embedding) and re.search(r"position|wpe", name)]
+
+
+def embedding_tables(model: Any) -> dict[str, list[nn.Embedding]]:
+    """The tables that a token's input is the sum of: words, positions, segments; empty where a family has none."""
+    named = model.base_model.named_modules()
+    segments = [module for name, module in named if isinstance(module, nn.Embedding) and re.search(r"token_type|segment", name)]
+    return {"words": [model.get_input_embeddings()], "positions": position_tables(model), "segments": segments}
 
 
 def longest_input(model: Any) -> int | None:
@@ -134,25 +144,41 @@ def body_fingerprint(model: Any) -> str:
     return hashed.hexdigest()
 
 
-def set_trainable(model: Any, parts: Iterable[str]) -> dict[str, list[str]]:
-    """Let only `parts` train. Returns, for matrices and biases of which only some rows train, name -> their "words", "specials", "new".
+def set_trainable(model: Any, train: Iterable[str], freeze: Iterable[str] = ()) -> dict[str, list[str]]:
+    """Let the parts of `train` train, without those of `freeze`. Returns, for matrices and biases of which only some rows train,
+    name -> their "words", "specials", "new".
 
-    Raises RecipeError where a part is empty in this model.
+    Raises RecipeError where a part is empty in this model, or nothing is left to train.
     """
-    parts = list(parts)
-    chosen: set[str] = set()
-    for part in parts:
-        found = parameters_of(model, part)
-        if not found and part not in ("added", "head"):  # where the word matrix is the whole head, nothing else is left of it
-            raise RecipeError(f"This {model.config.model_type} model has no {part!r} to train.")
-        chosen |= set(found)
+    train, freeze = list(train), list(freeze)
+    some, matrices = _rows_that_train(train, freeze), set(word_matrices(model))
+    chosen = {name for part in train for name in _present(model, part, "train")}
+    for part in freeze:
+        chosen -= _present(model, part, "freeze") - (matrices if part in ROW_PARTS and some else set())
+    if freeze and not chosen:
+        raise RecipeError(f"Nothing is left to train: {', '.join(train)} without {', '.join(freeze)}.")
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in chosen)
-    whole = {"all", "embeddings"} & set(parts) or {"words", "specials"} <= set(parts)
-    some: list[str] = [] if whole else [part for part in ("words", "specials", "new") if part in parts]
-    matrices = dict.fromkeys(word_matrices(model), some) if some else {}
-    only_new = "new" in some and not {"words", "head"} & set(parts)
-    return matrices | ({name: ["new"] for name in output_biases(model)} if only_new else {})
+    partial = {} if {"words", "specials"} <= set(some) else dict.fromkeys(sorted(matrices & chosen), some)
+    only_new = "new" in some and not {"words", "head"} & set(train)
+    return partial | ({name: ["new"] for name in output_biases(model) if name in chosen} if only_new else {})
+
+
+def _present(model: Any, part: str, verb: str) -> set[str]:
+    """Names of a part's parameters. Raises RecipeError where it has none, except head and added, which may be empty."""
+    found = parameters_of(model, part)
+    if not found and part not in ("added", "head"):
+        raise RecipeError(f"This {model.config.model_type} model has no {part!r} to {verb}.")
+    return set(found)
+
+
+def _rows_that_train(train: Sequence[str], freeze: Sequence[str]) -> list[str]:
+    """Which of ROW_PARTS train. The words are the new ones and the others. Raises RecipeError for new ones frozen by themselves."""
+    if "new" in freeze:
+        raise RecipeError("The part 'new' cannot be frozen: freeze 'words', or leave 'new' out of what trains.")
+    whole = {"all", "embeddings"} & set(train)
+    some = ["words", "specials"] if whole else [part for part in ROW_PARTS if part in train]
+    return [part for part in some if ("specials" if part == "specials" else "words") not in freeze]
 
 
 class FrozenRows:

@@ -236,7 +236,7 @@ def _enter_segment(phase: Phase, step: int) -> None:
     """Let the parts of the segment that holds `step` train."""
     found = segments(phase.settings, phase.total)
     parts = found[max(first for first in found if first <= step)]
-    partial = set_trainable(phase.model, parts)
+    partial = set_trainable(phase.model, parts, phase.settings.freeze)
     tie = tied_begin(phase.model)
     phase.kept = [*([FrozenRows(phase.model, partial, phase.data.rows)] if partial else []), *([tie] if tie else [])]
     phase.wrapped = phase.accelerator.prepare(phase.network)

@@ -42,6 +42,7 @@ class TrainingSettings(OptimiserSettings):
     """What trains, for how long, on how much at once: of a phase, and of a task."""
 
     train: list[str] = Field(["all"], min_length=1, description="parts that train (see lingraft.model.parts)")
+    freeze: list[str] = Field([], description="parts that stay as they are, though parts that train hold them")
     switch: list[Switch] = Field([], description="staged unfreezing: other parts from a share of the steps on")
     steps: int | None = Field(None, ge=0, description="optimiser steps; takes precedence over epochs")
     epochs: float = Field(1.0, gt=0, description="passes over the training text")
@@ -53,7 +54,7 @@ class TrainingSettings(OptimiserSettings):
     gradient_checkpointing: bool = Field(False, description="recompute activations: less memory, more time")
     compile: bool = Field(False, description="torch.compile the body")
 
-    _known = field_validator("train")(check_parts)
+    _known = field_validator("train", "freeze")(check_parts)
 
     def all_parts(self) -> list[list[str]]:
         """What trains, from the beginning and after each switch."""

@@ -1,0 +1,77 @@
+"""`lingraft grafts`: what is in a folder of runs, and what fits what. A reader: it changes nothing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lingraft.errors import RunError
+from lingraft.files import read_json
+from lingraft.run import FACTS, FINETUNE, METRICS, STAGES, Run
+from lingraft.swap import SWAP, learnt
+
+SCORES = ("loss", "bits_per_byte")
+
+
+def grafts(folder: str | Path) -> list[dict[str, Any]]:
+    """What the folders in `folder` hold, each `{name, kind, …}`, by name; `folder` itself where it is a run.
+
+    kind: `graft` (a run whose body stayed the source's), `model` (a run that trained the body, of `lingraft pretrain` or `transfer`),
+    `task` (of `lingraft finetune`), `swapped`, `unfinished`. body: the fingerprint that says what fits what, None where it is not known:
+    a graft fits the task models that began with the same one, named in `fits`. Raises RunError where there is nothing of the kind.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RunError(f"There is no folder {folder}. Give one that holds runs.")
+    inner = [folder] if _is_ours(folder) else sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    found = [told for path in inner if _is_ours(path) for told in _entries(path)]
+    if not found:
+        raise RunError(f"{folder} holds no run of `lingraft transfer`, `pretrain`, `finetune` or `swap`.")
+    for told in found:
+        others = [other["name"] for other in found if other["kind"] == "task" and other["body"] == told["body"]]
+        told["fits"] = others if told["kind"] in ("graft", "model") and told["body"] else []
+    return found
+
+
+def _is_ours(path: Path) -> bool:
+    begun = (f"{STAGES}/{stage}.json" for stage in ("source", "fine-tuning"))
+    return any((path / name).exists() for name in (*begun, FACTS, FINETUNE, SWAP))
+
+
+def _entries(path: Path) -> Iterator[dict[str, Any]]:
+    """What one folder holds: one thing, or a model for each of several languages."""
+    empty = dict.fromkeys(("language", "task", "recipe", "body", "tokens", "positions", "adapters", *SCORES)) | {
+        "name": path.resolve().name
+    }
+    if (path / SWAP).is_file():
+        told = read_json(path / SWAP)
+        yield empty | {"kind": "swapped"} | {name: told[name] for name in ("language", "task", "body", "positions", "adapters")}
+    elif (path / FINETUNE).is_file():
+        told = read_json(path / FINETUNE)
+        yield empty | {"kind": "task", "task": told["task"], "body": told["body"], "frozen": told["frozen"], "development": _best(told)}
+    elif (path / FACTS).is_file():
+        yield empty | _of_run(Run(path))
+    else:
+        yield empty | {"kind": "unfinished"}
+
+
+def _best(told: dict[str, Any]) -> float | None:
+    """The best score on the development set; None without one."""
+    return max((score for attempt in told["attempts"] for _, score in attempt["development"]), default=None)
+
+
+def _of_run(run: Run) -> dict[str, Any]:
+    facts = run.facts
+    told = {"language": facts.get("language"), "recipe": facts.get("recipe"), "tokens": _tokens(run)}
+    if not run.is_complete("model"):
+        return told | {"kind": "unfinished"}
+    graft = learnt(run)
+    told |= {name: run.scores.get(name) for name in SCORES} | {"body": facts.get("final_body"), "adapters": graft["adapters"]}
+    return told | {"kind": "model" if graft["body_trained"] else "graft", "positions": graft["positions"] and not graft["body_trained"]}
+
+
+def _tokens(run: Run) -> int:
+    """Tokens that the phases trained on, all together."""
+    last: dict[str, int] = {}
+    for line in run.lines(METRICS):
+        last[line["phase"]] = max(last.get(line["phase"], 0), line["tokens"])
+    return sum(last.values())
