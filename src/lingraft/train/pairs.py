@@ -53,7 +53,8 @@ def frame_of(tokenizer: PreTrainedTokenizerBase, model: Any, place: Callable[[Se
     """The tokenizer's own template for two texts. place: from the tokenizer's ids to the model's."""
     outside, segments = _template(tokenizer)
     before, between, after = (tuple(place(ids).tolist()) for ids in outside)
-    pad = int(place([vocabulary.roles(tokenizer).get("pad", 0)])[0])
+    roles = vocabulary.roles(tokenizer)
+    pad = int(place([roles.get("pad", roles.get("end", 0))])[0])
     inputs = signature(model.forward).parameters
     has_segments = "token_type_ids" in inputs and getattr(model.config, "type_vocab_size", 0) > 1
     first = first_position(model) if "position_ids" in inputs else None
@@ -170,7 +171,8 @@ class Pairs:
     def _cut(self, indices: Ids, keys: Keys) -> tuple[Ids, Ids, Ids]:
         """Of each pair its document, the sentence it begins with, and the one its second text begins with.
 
-        Beginnings are spread over the document; they move back a little from epoch to epoch, so that borders fall elsewhere.
+        Beginnings are spread over the document; they move back a little from epoch to epoch, so that borders fall elsewhere. A
+        document's last pair reaches its end.
         """
         document = np.searchsorted(self.ends, indices, side="right")
         sentences, (start, end) = self.shards.sentences, _text(self.shards, document)
@@ -178,7 +180,8 @@ class Pairs:
         place = (indices - first) * (end - start) // (self.ends[document] - first)
         place = np.maximum(place - _below(keys, 4, self.room // 4 + 1), 0)
         low, high = (np.searchsorted(sentences, border) for border in (start, end))
-        begin = np.clip(np.searchsorted(sentences, start + place, side="right") - 1, low, high - 2)
+        holding, behind = np.searchsorted(sentences, start + place, side="right") - 1, np.searchsorted(sentences, end - self.room)
+        begin = np.clip(np.where(indices == self.ends[document] - 1, behind, holding), low, high - 2)
         last = np.clip(np.searchsorted(sentences, sentences[begin] + self.room, side="right") - 1, begin + 2, high)
         return document, begin, begin + 1 + _below(keys, 5, last - begin - 1)
 
