@@ -158,7 +158,7 @@ class Pairs:
         sentences = self.shards.sentences
         start, border = sentences[begin], sentences[cut]
         second = sentences[np.where(follows, cut, elsewhere)]
-        end = self._reach(second, self.room - (border - start), np.where(follows, document, other), 1)
+        end = self._reach(second, self.room - (border - start), np.where(follows, document, other))
         size, size_after = fitted(border - start, end - second, self.room)
         tokens = self.shards.tokens
         texts = Text(tokens, border - size, size, self.table), Text(tokens, second, size_after, self.table)
@@ -171,26 +171,33 @@ class Pairs:
     def _cut(self, indices: Ids, keys: Keys) -> tuple[Ids, Ids, Ids]:
         """Of each pair its document, the sentence it begins with, and the one its second text begins with.
 
-        Beginnings are spread over the document; they move back a little from epoch to epoch, so that borders fall elsewhere. A
-        document's last pair reaches its end.
+        Beginnings are spread over the document; they move back a little from epoch to epoch, so that borders fall elsewhere. Of a
+        document's last pairs every other one reaches its end.
         """
         document = np.searchsorted(self.ends, indices, side="right")
         sentences, (start, end) = self.shards.sentences, _text(self.shards, document)
         first = self._first(document)
         place = (indices - first) * (end - start) // (self.ends[document] - first)
-        place = np.maximum(place - _below(keys, 4, self.room // 4 + 1), 0)
+        place = start + np.maximum(place - _below(keys, 4, self.room // 4 + 1), 0)
+        is_last = indices == self.ends[document] - 1
+        place = np.where(is_last, np.maximum(start, end - self.room), place)
         low, high = (np.searchsorted(sentences, border) for border in (start, end))
-        holding, behind = np.searchsorted(sentences, start + place, side="right") - 1, np.searchsorted(sentences, end - self.room)
-        begin = np.clip(np.where(indices == self.ends[document] - 1, behind, holding), low, high - 2)
-        last = np.clip(np.searchsorted(sentences, sentences[begin] + self.room, side="right") - 1, begin + 2, high)
+        begin = np.searchsorted(sentences, place, side="right") - 1
+        begin += is_last & (sentences[begin] < place) & (_below(keys, 6, 2) == 1)
+        begin = np.clip(begin, low, high - 2)
+        last = self._within(sentences[begin], self.room, begin + 2, high, end)
         return document, begin, begin + 1 + _below(keys, 5, last - begin - 1)
 
-    def _reach(self, start: Ids, room: Ids, document: Ids, least: int) -> Ids:
+    def _within(self, start: Ids, room: Ids | int, least: Ids, high: Ids, end: Ids) -> Ids:
+        """The first sentence, from `least` on, that does not fit into `room` tokens from `start`; `high` where all to the `end` do."""
+        reached = np.searchsorted(self.shards.sentences, start + room, side="right") - 1
+        return np.where(end <= start + room, high, np.clip(reached, least, high))
+
+    def _reach(self, start: Ids, room: Ids, document: Ids) -> Ids:
         """Where the whole sentences end that fit into `room` from `start` on, at least one, within the document."""
         sentences, (_, end) = self.shards.sentences, _text(self.shards, document)
-        begin = np.searchsorted(sentences, start)
-        last = np.searchsorted(sentences, start + room, side="right") - 1
-        return np.minimum(sentences[np.maximum(last, begin + least)], end)
+        least, high = np.searchsorted(sentences, start) + 1, np.searchsorted(sentences, end)
+        return np.minimum(sentences[self._within(start, room, least, high, end)], end)
 
 
 def _text(shards: Shards, document: Ids) -> tuple[Ids, Ids]:
