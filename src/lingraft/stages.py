@@ -47,7 +47,7 @@ from lingraft.tokenizer.measure import measure as measure_tokenizer
 from lingraft.tokenizer.prepare import prepare
 from lingraft.tongues import Tongue, Tongues, masking, tongues
 from lingraft.train import checkpoint
-from lingraft.train.data import Data
+from lingraft.train.data import Data, objectives_of
 from lingraft.train.loop import Options, train
 from lingraft.train.pairs import encode_sides, open_sides
 from lingraft.train.settings import PhaseSettings
@@ -78,6 +78,8 @@ def load(request: Request, run: Run) -> Source:
     source = load_source(request.model, seed=request.seed, random_weights=is_random, next_sentence=recipe.predicts_next_sentence)
     check_fits(source.model, len(vocabulary.tokens(source.tokenizer)))
     check_phases(request, source.model)
+    for settings in recipe.phases.values():
+        objectives_of(settings, source.kind)
     inputs = {"settings": settings_of(request.recipe)["source"], "seed": request.seed, "weights": source.fingerprint()}
     with _first():
         run.begin("source", inputs | {"vocabulary": fingerprint(source.tokenizer.get_vocab())})

@@ -39,6 +39,21 @@ class Material(Protocol):
     def remove(self, network: Any) -> None: ...
 
 
+def objectives_of(settings: Any, kind: str) -> list[str]:
+    """Names of what a phase trains for. kind: mlm or clm, what the model is.
+
+    Raises RecipeError where it cannot be trained for one of them, or the batch not split between them.
+    """
+    names: list[str] = settings.objectives
+    if names == ["auto"]:
+        return [kind]
+    if kind == "clm" and names != ["clm"]:
+        raise RecipeError(f"A phase asks for objective {settings.objective}, but the source is a causal model. Use objective = 'auto'.")
+    if settings.batch % len(names):
+        raise RecipeError(f"batch = {settings.batch} cannot be split between the objectives {' and '.join(names)}. Use an even one.")
+    return names
+
+
 @dataclass(frozen=True, slots=True)
 class Data:
     """Text for a language model: in blocks, or as pairs of texts; and parallel text, where a phase trains on it."""
@@ -57,15 +72,8 @@ class Data:
         return Predictor(model)
 
     def objectives(self, settings: Any) -> list[str]:
-        """Names of the objectives. Raises RecipeError where the model cannot be trained for one, or the batch not split between them."""
-        names: list[str] = settings.objectives
-        if names == ["auto"]:
-            return ["clm" if self.vocabulary.mask is None else "mlm"]
-        if names != ["clm"] and self.vocabulary.mask is None:
-            raise RecipeError(f"A phase asks for objective {settings.objective}, but the source is a causal model. Use objective = 'auto'.")
-        if settings.batch % len(names):
-            raise RecipeError(f"batch = {settings.batch} cannot be split between the objectives {' and '.join(names)}. Use an even one.")
-        return names
+        """Names of the objectives. Raises RecipeError as `objectives_of` does."""
+        return objectives_of(settings, "clm" if self.vocabulary.mask is None else "mlm")
 
     def of(self, objective: str) -> Any:
         """What an objective learns from."""
