@@ -154,12 +154,15 @@ def test_the_loop_learns_what_follows(checkpointing: bool, tmp_path: Path):
             return Inputs(ids, found.more, follows)
 
     data, model = Data(Told(frame_for("bert")), VOCABULARY), model_of("bert")  # type: ignore[arg-type]
+    lines: list[dict[str, Any]] = []
     settings = SETTINGS.model_copy(update={"batch": 16, "learning_rate": 3e-3, "gradient_checkpointing": checkpointing})
-    train("test", model, settings, data, total=30, seed=0, folder=tmp_path, options=Options())
+    train("test", model, settings, data, total=30, seed=0, folder=tmp_path, options=Options(record=lines.append))
     batch = data.batch(settings, 99, 0)
     more = {name: torch.from_numpy(array) for name, array in batch.more.items()}
     answers = model(input_ids=torch.from_numpy(batch.inputs), **more).seq_relationship_logits.argmax(1)
     assert (answers.numpy() == 1 - batch.follows).mean() > 0.9
+    told = [line["next_sentence_accuracy"] for line in lines if "loss" in line]
+    assert told[0] < told[-1] > 0.9
 
 
 def test_a_batch_is_split_between_objectives():

@@ -1,7 +1,7 @@
 """What a phase learns from: a protocol, and blocks of text for a language model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +21,7 @@ class Material(Protocol):
     rows: part -> ids, for the parts that are some rows of a matrix only. network: the module of a model that steps call.
     batch: the global batch of a step, a pure function of its arguments. size: its tokens. loss: the summed loss of share `index` of
     `shares` equal ones, divided by the number of predictions in the whole batch, so that processes and accumulation change nothing.
+    measured: what else is known of the batches since it was last called: name -> (2,) how many are right, of how many.
     """
 
     @property
@@ -33,6 +34,8 @@ class Material(Protocol):
     def size(self, batch: Any) -> int: ...
 
     def loss(self, network: Any, batch: Any, index: int, shares: int, device: torch.device) -> torch.Tensor: ...
+
+    def measured(self) -> Mapping[str, torch.Tensor]: ...
 
     def release(self, network: Any) -> None: ...
 
@@ -56,11 +59,15 @@ def objectives_of(settings: Any, kind: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Text for a language model: in blocks, or as pairs of texts; and parallel text, where a phase trains on it."""
+    """Text for a language model: in blocks, or as pairs of texts; and parallel text, where a phase trains on it.
+
+    answers: (2,) of each share since the last `measured`, how many of its pairs were judged rightly, of how many.
+    """
 
     blocks: Blocks | Mixture | Pairs
     vocabulary: Vocabulary
     parallel: Translations | Mixture | None = None
+    answers: list[torch.Tensor] = field(default_factory=list, compare=False)
 
     @property
     def rows(self) -> Mapping[str, Ids]:
@@ -112,7 +119,22 @@ class Data:
         found = network(inputs, positions, more, next_sentence=asked)
         logits, pairs = found if asked else (found, None)
         loss = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum") / len(batch.positions)
-        return loss if pairs is None else loss + _pair_loss(pairs, share, batch)
+        return loss if pairs is None else loss + self._pair_loss(pairs, share, batch)
+
+    def _pair_loss(self, logits: torch.Tensor, share: Example, batch: Example) -> torch.Tensor:
+        """Cross entropy of next-sentence logits (rows, 2) of a share, (), over the rows of the whole batch that have an answer."""
+        assert share.follows is not None
+        assert batch.follows is not None
+        labels = np.where(share.follows == NOT_ASKED, NOT_ASKED, 1 - share.follows)  # BERT's class 0: it follows
+        targets, count = torch.from_numpy(labels).to(logits.device), int(np.count_nonzero(batch.follows != NOT_ASKED))
+        self.answers.append(torch.stack([(logits.argmax(1) == targets).sum(), (targets != NOT_ASKED).sum()]))
+        return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum", ignore_index=NOT_ASKED) / count
+
+    def measured(self) -> Mapping[str, torch.Tensor]:
+        """How well it was told what follows what."""
+        found = {"next_sentence_accuracy": torch.stack(self.answers).sum(0)} if self.answers else {}
+        self.answers.clear()
+        return found
 
     def release(self, network: Any) -> None:
         """After the backward pass."""
@@ -121,12 +143,3 @@ class Data:
     def remove(self, network: Any) -> None:
         """After the last step."""
         network.remove()
-
-
-def _pair_loss(logits: torch.Tensor, share: Example, batch: Example) -> torch.Tensor:
-    """Cross entropy of next-sentence logits (rows, 2) of a share, (), over the rows of the whole batch that have an answer."""
-    assert share.follows is not None
-    assert batch.follows is not None
-    labels = np.where(share.follows == NOT_ASKED, NOT_ASKED, 1 - share.follows)  # BERT's class 0: it follows
-    targets, count = torch.from_numpy(labels).to(logits.device), int(np.count_nonzero(batch.follows != NOT_ASKED))
-    return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum", ignore_index=NOT_ASKED) / count
