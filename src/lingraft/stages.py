@@ -292,6 +292,8 @@ def phase(
         if not is_done:
             run.spend(name, time.monotonic() - began)
     source.model.to("cpu")
+    if data.skipped:
+        run.note(documents_without_pairs=data.skipped)
     if speed.steps:
         run.note(tokens_per_second=speed.tokens_per_second)
     run.finish(f"phase.{name}")

@@ -74,6 +74,12 @@ class Data:
         """Part -> ids of its rows."""
         return self.vocabulary.rows
 
+    @property
+    def skipped(self) -> int:
+        """Documents that give no pair of texts, where pairs are asked for: those of one sentence."""
+        parts = self.blocks.parts if isinstance(self.blocks, Mixture) else (self.blocks,)
+        return sum(part.skipped for part in parts if isinstance(part, Pairs))
+
     def network(self, model: Any) -> nn.Module:
         """The model, predicting at chosen positions only."""
         return Predictor(model)
