@@ -142,8 +142,8 @@ def test_an_answer_that_is_not_asked_has_no_loss():
     assert both - alone == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("checkpointing", [False, True])
-def test_the_loop_learns_what_follows(checkpointing: bool, tmp_path: Path):
+@pytest.mark.parametrize("change", [{"accumulation": 2}, {"gradient_checkpointing": True}])
+def test_the_loop_learns_what_follows(change: dict[str, Any], tmp_path: Path):
     """Whether texts follow is told by what they are made of."""
 
     class Told(Made):
@@ -155,7 +155,7 @@ def test_the_loop_learns_what_follows(checkpointing: bool, tmp_path: Path):
 
     data, model = Data(Told(frame_for("bert")), VOCABULARY), model_of("bert")  # type: ignore[arg-type]
     lines: list[dict[str, Any]] = []
-    settings = SETTINGS.model_copy(update={"batch": 16, "learning_rate": 3e-3, "gradient_checkpointing": checkpointing})
+    settings = SETTINGS.model_copy(update={"batch": 16, "learning_rate": 3e-3, **change})
     train("test", model, settings, data, total=30, seed=0, folder=tmp_path, options=Options(record=lines.append))
     batch = data.batch(settings, 99, 0)
     more = {name: torch.from_numpy(array) for name, array in batch.more.items()}
