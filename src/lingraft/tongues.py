@@ -68,7 +68,7 @@ class Tongues:
     def data(self, settings: PhaseSettings) -> Data:
         """What a phase trains on. Raises TextError where a text is too short for one block, or has no pairs."""
         named = {"target": self.target, "source": self.source}
-        paired = settings.next_sentence and next_sentence_head(self.model) is not None
+        paired = settings.next_sentence and self.model is not None and next_sentence_head(self.model) is not None
         tongues = [tongue for name in settings.languages if (tongue := named[name])]
         parts = [tongue.pairs(settings.length, self.model) if paired else tongue.blocks(settings.length) for tongue in tongues]
         parallel = self._parallel(settings.length) if "tlm" in settings.objectives else []
