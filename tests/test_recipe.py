@@ -136,6 +136,7 @@ def test_norwegian_is_not_false():
         (["phases.train.train=['boddy']"], "'body'"),
         (["phases.train.switch=[{at=0.5, train=['boddy']}]"], "'body'"),
         (["phases.train.objective=mln"], "'mlm'"),
+        (["phases.train.objective=mlm+tlm"], "Use 'joint' or 'disjoint'"),
         (["phases.train.start_from=later"], "later"),
         (["precision=float16"], "'bfloat16'"),
         (["steps=-1"], "greater than or equal to 0"),

@@ -107,7 +107,8 @@ def again(request: Request, run: Run, source: Source, spoken: Tongues, found: Ro
     if before is not None:
         checkpoint.restore_weights(source.model, finished(run, before))
         return
-    source.model = load_source(request.model, seed=seed, random_weights=request.recipe.source.weights == "random").model
+    is_random, paired = request.recipe.source.weights == "random", request.recipe.predicts_next_sentence
+    source.model = load_source(request.model, seed=seed, random_weights=is_random, next_sentence=paired).model
     operate(request, source, spoken, found, seed)
 
 

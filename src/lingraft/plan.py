@@ -96,7 +96,7 @@ def _phase_lines(request: Request, model: Any, name: str, settings: PhaseSetting
     tries = 1 + settings.restarts
     share = None if request.minutes is None else request.minutes / len(request.recipe.phases) / tries
     steps = stages.planned_steps(settings, data) if share is None else steps_within(measured, share)
-    num_blocks = len(data.blocks)
+    num_blocks = len(data.of(data.objectives(settings)[0]))
     yield f"phase {name}"
     for first, parts in segments(settings, steps).items():
         frozen = FrozenRows(model, set_trainable(model, parts, settings.freeze), data.vocabulary.rows)
@@ -104,7 +104,7 @@ def _phase_lines(request: Request, model: Any, name: str, settings: PhaseSetting
         yield f"  trains    {', '.join(parts)}: {trained:,} parameters" + (f", from step {first:,} on" if first else "")
     model.requires_grad_(True)
     yield f"  steps     {steps:,} of {settings.batch} blocks of {settings.length} tokens; {num_blocks:,} blocks are there"
-    yield f"  tokens    {steps * settings.batch * settings.length:,}: the text {steps * settings.batch / num_blocks:.2g} times"
+    yield f"  tokens    {steps * settings.batch * settings.length:,}: the text {steps / data.per_epoch(settings):.2g} times"
     # float32: weights of all, and for what trains its gradient and the optimiser's two moments
     held = 4 * _size(dict(model.named_parameters())) + 12 * _most_trained(model, settings, steps)
     yield f"  memory    {held / 1e6:,.0f} MB of weights, gradients and moments; {measured.memory / 1e6:,.0f} MB with all else, measured"

@@ -58,6 +58,11 @@ class Recipe(BaseModel):
     def _vocabulary_serves(self) -> "Recipe":
         kind = self.tokenizer.vocabulary
         for name, phase in self.phases.items():
+            if kind == "replace" and "tlm" in phase.objectives:
+                raise RecipeError(
+                    f"Phase {name!r} has the objective {phase.objective!r}, which reads both languages at once, but tokenizer.vocabulary = "
+                    "'replace' takes the source's tokens away. Use 'joint' or 'disjoint', or 'source' where its tokenizer knows both."
+                )
             if kind == "source" and any("new" in parts for parts in phase.all_parts()):
                 raise RecipeError(f"Phase {name!r} trains the part 'new', but with tokenizer.vocabulary = 'source' no token is new.")
             if kind == "replace" and "source" in phase.languages:
@@ -76,6 +81,16 @@ class Recipe(BaseModel):
     def needs_source_text(self) -> bool:
         """Whether it cannot do without text of the source's language, whatever its rows."""
         return self.trains_on_source or (self.tokenizer.vocabulary == "joint" and not self.tokenizer.read)
+
+    @property
+    def reads_parallel(self) -> bool:
+        """Whether a phase trains on parallel text."""
+        return any("tlm" in phase.objectives for phase in self.phases.values())
+
+    @property
+    def predicts_next_sentence(self) -> bool:
+        """Whether a phase trains on pairs of texts."""
+        return any(phase.next_sentence for phase in self.phases.values())
 
     def to_toml(self) -> str:
         """The whole recipe, defaults written out."""

@@ -95,7 +95,9 @@ def _check(recipe: Recipe, run: Run, restart_from: str | None) -> None:
 
 def wanted(recipe: Recipe) -> set[str]:
     """Which of the things that a user may give have any part in the run."""
-    return used(recipe.rows) | ({"source_text"} if recipe.needs_source_text else set())
+    return (
+        used(recipe.rows) | ({"source_text"} if recipe.needs_source_text else set()) | ({"parallel"} if recipe.reads_parallel else set())
+    )  # fmt: skip
 
 
 def check_aids(request: Request) -> None:
@@ -103,6 +105,8 @@ def check_aids(request: Request) -> None:
     check_given(request.recipe.rows, request.given)
     if request.recipe.needs_source_text:
         _check_source_text(request)
+    if request.recipe.reads_parallel and not request.given.parallel:
+        raise RecipeError(f"The recipe {request.recipe.name!r} trains on parallel text (objective tlm). Give it with --parallel.")
     for name in (name for name in request.given.names() if name not in wanted(request.recipe)):
         option = name.replace("_", "-")
         warnings.warn(f"The recipe {request.recipe.name!r} does not use --{option}; it is left aside.", LingraftWarning, stacklevel=3)

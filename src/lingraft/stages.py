@@ -1,7 +1,6 @@
 """The stages of a transfer, each skipped where its output in the run folder is complete."""
 
 import contextlib
-import hashlib
 import math
 import os
 import platform
@@ -29,6 +28,7 @@ from lingraft.files import atomic_folder, atomic_write, fingerprint, is_main_pro
 from lingraft.grafting import Rows, check_surgery, facts, finished, train_best
 from lingraft.model.adapters import save_adapters
 from lingraft.model.factorised import multiply_out
+from lingraft.model.heads import detach_next_sentence_head
 from lingraft.model.load import Source, load_source
 from lingraft.model.parts import body_fingerprint, parameters_of
 from lingraft.model.surgery import check_fits
@@ -48,8 +48,9 @@ from lingraft.tokenizer.measure import measure as measure_tokenizer
 from lingraft.tokenizer.prepare import prepare
 from lingraft.tongues import Tongue, Tongues, masking, tongues
 from lingraft.train import checkpoint
-from lingraft.train.data import Data
+from lingraft.train.data import Data, objectives_of
 from lingraft.train.loop import Options
+from lingraft.train.pairs import encode_sides, open_sides
 from lingraft.train.settings import PhaseSettings
 
 OUTPUT = "output."  # before the names of arrays in rows.safetensors that are of the output matrix
@@ -73,10 +74,14 @@ def _first() -> Iterator[None]:
 
 def load(request: Request, run: Run) -> Source:
     """The source model; its vocabulary fits its matrix."""
-    source = load_source(request.model, seed=request.seed, random_weights=request.recipe.source.weights == "random")
+    recipe = request.recipe
+    is_random = recipe.source.weights == "random"
+    source = load_source(request.model, seed=request.seed, random_weights=is_random, next_sentence=recipe.predicts_next_sentence)
     check_fits(source.model, len(vocabulary.tokens(source.tokenizer)))
     check_surgery(request, source)
-    inputs = {"settings": settings_of(request.recipe)["source"], "seed": request.seed, "weights": _source_fingerprint(source)}
+    for settings in recipe.phases.values():
+        objectives_of(settings, source.kind)
+    inputs = {"settings": settings_of(request.recipe)["source"], "seed": request.seed, "weights": source.fingerprint()}
     with _first():
         run.begin("source", inputs | {"vocabulary": fingerprint(source.tokenizer.get_vocab())})
         run.finish("source")
@@ -86,20 +91,9 @@ def load(request: Request, run: Run) -> Source:
     hardware["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     run.note(
         lingraft=version("lingraft"), recipe=request.recipe.name, kind=source.kind, seed=request.seed,
-        source=source.facts(), hardware=hardware, examples=request.examples, notes=_notes(source),
+        source=source.facts(), hardware=hardware, examples=request.examples, notes=source.notes(recipe.predicts_next_sentence),
     )  # fmt: skip
     return source
-
-
-def _notes(source: Source) -> list[str]:
-    notes = []
-    if source.added_head:
-        notes.append("The source has no head for predicting tokens; one was added, with random weights, and trained.")
-    if source.facts()["sentence_encoder"]:
-        notes.append(
-            "The source is a sentence encoder. Language-model training spoils its sentence vectors: do not use the result for them."
-        )
-    return notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,15 +152,20 @@ def tokens(request: Request, run: Run, source: Source, texts: Texts, made: PreTr
     """The training part of the target's text as ids, and of the source's where a phase trains on it."""
     folder, disjoint = run.path / "tokens", request.recipe.tokenizer.vocabulary == "disjoint"
     encoded = [(request.to, texts.target, made)]
+    old = source.tokenizer if disjoint else made
     if texts.source and request.recipe.trains_on_source:
-        encoded.append((texts.source.language, texts.source, source.tokenizer if disjoint else made))
+        encoded.append((texts.source.language, texts.source, old))
+    parallel = texts.parallel if request.recipe.reads_parallel else None
+    inputs = {"languages": [code for code, _, _ in encoded]} | ({"parallel": parallel.survey.fingerprint} if parallel else {})
     with _first():
-        if not run.begin("tokens", {"languages": [code for code, _, _ in encoded]}):
+        if not run.begin("tokens", inputs):
             for code, corpus, reading in encoded:
                 encode_to_shards(corpus.split("train"), reading, folder / code, end_id=end_id(reading))
+            if parallel:
+                encode_sides(parallel.pairs, (old, made), folder / "parallel")
             run.finish("tokens")
     target, *others = (Shards.open(folder / code) for code, _, _ in encoded)
-    return tongues(source, made, target, next(iter(others), None), disjoint)
+    return tongues(source, made, target, next(iter(others), None), disjoint, open_sides(folder / "parallel") if parallel else None)
 
 
 def rows(request: Request, run: Run, source: Source, spoken: Tongues, texts: Texts, options: Options) -> Rows:
@@ -206,19 +205,11 @@ def read_rows(run: Run) -> Rows:
 def _course(request: Request, source: Source, made: PreTrainedTokenizerBase, shards: Shards, options: Options) -> Course:
     """The race's: the first phase, or with none the default one; adapters come after it."""
     settings = next(iter(request.recipe.phases.values()), PhaseSettings())
-    settings = settings.model_copy(update={"train": [part for part in settings.train if part != "adapters"] or settings.train})
+    train = [part for part in settings.train if part != "adapters"] or settings.train
+    settings = settings.model_copy(update={"train": train, "objective": "auto", "next_sentence": False})
     data = Data(Tongue(made, shards).blocks(settings.length), masking(source, made))
     total, rank = planned_steps(settings, data), request.recipe.rows.rank
     return Course(source.model, vocabulary.roles(made), data, settings, total, request.seed, rank, options.progress)
-
-
-def _source_fingerprint(source: Source) -> str:
-    """Of the weights as loaded, a head that was added included."""
-    hashed = hashlib.sha256(source.model.config.model_type.encode())
-    for name, parameter in source.model.named_parameters():
-        hashed.update(name.encode())
-        hashed.update(parameter.detach().contiguous().numpy())
-    return hashed.hexdigest()
 
 
 def _save_rows(found: NewRows, output: NewRows | None, path: Path) -> None:
@@ -295,6 +286,8 @@ def phase(
         if not is_done:
             run.spend(name, time.monotonic() - began)
     source.model.to("cpu")
+    if data.skipped:
+        run.note(documents_without_pairs=data.skipped)
     if speed.steps:
         run.note(tokens_per_second=speed.tokens_per_second)
     run.finish(f"phase.{name}")
@@ -315,7 +308,7 @@ def _total(request: Request, run: Run, source: Source, data: Data, name: str) ->
 
 def planned_steps(settings: PhaseSettings, data: Data) -> int:
     """Optimiser steps that a recipe asks for."""
-    return settings.steps if settings.steps is not None else math.ceil(len(data.blocks) * settings.epochs / settings.batch)
+    return settings.steps if settings.steps is not None else math.ceil(data.per_epoch(settings) * settings.epochs)
 
 
 def evaluate(request: Request, run: Run, source: Source, spoken: Tongues, found: HeldOut, how: Reader) -> None:
@@ -331,6 +324,7 @@ def export(request: Request, run: Run, source: Source, spoken: Tongues) -> None:
     if not run.begin("model", {"settings": settings_of(request.recipe)["model"]}) and is_main_process():
         run.note(graft=facts(request.recipe, source.model))
         multiply_out(source.model)
+        detach_next_sentence_head(source.model)
         if spoken.source and spoken.target.ids is not None:
             with atomic_folder(run.path / f"{MODEL}-{spoken.source.shards.folder.name}") as temporary:
                 spoken.of_source(source.model, source.tokenizer).save_pretrained(temporary)

@@ -12,13 +12,15 @@ from lingraft.embeddings import NewRows
 from lingraft.embeddings.rows import Ints, picked, stacked
 from lingraft.evaluate.language_model import HeldOut, Reader
 from lingraft.model.factorised import multiply_out
+from lingraft.model.heads import next_sentence_head
 from lingraft.model.load import Source
 from lingraft.model.surgery import graft
 from lingraft.text.shards import Shards
 from lingraft.tokenizer import vocabulary
-from lingraft.train.batches import Blocks, Mixture
+from lingraft.train.batches import Blocks, mixture
 from lingraft.train.data import Data
 from lingraft.train.objectives import Vocabulary
+from lingraft.train.pairs import Frame, Pairs, Translations, frame_of, pairs
 from lingraft.train.settings import PhaseSettings
 
 
@@ -40,21 +42,43 @@ class Tongue:
         before, after = (tuple(self.placed(part).tolist()) for part in vocabulary.blocks(self.tokenizer))
         return Blocks(self.shards.tokens, length, before, after, self.ids).check("training")
 
+    def frame(self, model: Any) -> Frame:
+        """What stands around two texts."""
+        return frame_of(self.tokenizer, model, self.placed)
+
+    def pairs(self, length: int, model: Any) -> Pairs:
+        """Training text in pairs of texts. Raises TextError where there are none."""
+        return pairs(self.shards, length, self.frame(model), self.ids)
+
 
 @dataclass(frozen=True, slots=True)
 class Tongues:
-    """The target's language, and the source's where a phase trains on it. masking: of all the model's ids."""
+    """The target's language, and the source's where a phase trains on it. masking: of all the model's ids. model: what is trained.
+
+    translations: where a phase trains on parallel text, the two sides of it, whose documents are its lines.
+    """
 
     target: Tongue
     source: Tongue | None
     masking: Vocabulary
     num_source: int
+    model: Any = None
+    translations: tuple[tuple[Tongue, Tongue], ...] = ()
 
     def data(self, settings: PhaseSettings) -> Data:
-        """What a phase trains on. Raises TextError where a text is too short for one block."""
+        """What a phase trains on. Raises TextError where a text is too short for one block, or has no pairs."""
         named = {"target": self.target, "source": self.source}
-        parts = [tongue.blocks(settings.length) for name in settings.languages if (tongue := named[name])]
-        return Data(parts[0] if len(parts) == 1 else Mixture(tuple(parts)), self.masking)
+        paired = settings.next_sentence and self.model is not None and next_sentence_head(self.model) is not None
+        tongues = [tongue for name in settings.languages if (tongue := named[name])]
+        parts = [tongue.pairs(settings.length, self.model) if paired else tongue.blocks(settings.length) for tongue in tongues]
+        parallel = self._parallel(settings.length) if "tlm" in settings.objectives else []
+        return Data(mixture(parts), self.masking, mixture(parallel) if parallel else None)
+
+    def _parallel(self, length: int) -> list[Translations]:
+        return [
+            Translations(one.shards, other.shards, length, other.frame(self.model), (one.ids, other.ids)).check()
+            for one, other in self.translations
+        ]
 
     def rows(self, found: NewRows) -> NewRows:
         """The rows of the model's vocabulary, from the target's."""
@@ -95,14 +119,24 @@ def _with_ids(model: Any, ids: Ints, tokenizer: PreTrainedTokenizerBase) -> Any:
     return made
 
 
-def tongues(source: Source, made: PreTrainedTokenizerBase, target: Shards, from_source: Shards | None, disjoint: bool) -> Tongues:
-    """`from_source`: the source's text, by its own tokenizer where the vocabularies are disjoint, else by the target's."""
+def tongues(
+    source: Source,
+    made: PreTrainedTokenizerBase,
+    target: Shards,
+    from_source: Shards | None,
+    disjoint: bool,
+    lines: tuple[Shards, Shards] | None = None,
+) -> Tongues:
+    """`from_source`: the source's text, by its own tokenizer where the vocabularies are disjoint, else by the target's; `lines`: the
+    source's and the target's lines of parallel text, alike."""
     ids = vocabulary.stacked_ids(source.tokenizer, made) if disjoint else None
-    other = None if from_source is None else Tongue(source.tokenizer if disjoint else made, from_source)
+    old = source.tokenizer if disjoint else made
+    other = None if from_source is None else Tongue(old, from_source)
+    translations = ((Tongue(old, lines[0]), Tongue(made, lines[1], ids)),) if lines else ()
     of_all = masking(source, made)
     if ids is not None:
         of_all = _joined(masking(source, source.tokenizer), of_all, ids)
-    return Tongues(Tongue(made, target, ids), other, of_all, len(vocabulary.tokens(source.tokenizer)))
+    return Tongues(Tongue(made, target, ids), other, of_all, len(vocabulary.tokens(source.tokenizer)), source.model, translations)
 
 
 def masking(source: Source, made: PreTrainedTokenizerBase) -> Vocabulary:

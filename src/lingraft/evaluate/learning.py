@@ -50,6 +50,10 @@ class Items:
         share = collate(batch[first:last], self.pad, device)
         return self.kind.loss(network, share) / max(1, self.kind.count(share) if total is None else total)
 
+    def measured(self) -> Mapping[str, torch.Tensor]:
+        """Nothing beside the loss."""
+        return {}
+
     def release(self, network: Any) -> None:
         """Nothing is held."""
 

@@ -1,5 +1,7 @@
-"""Predictions at chosen positions only: what comes after the last attention never sees the others."""
+"""Predictions at chosen positions only, since what comes after the last attention never sees the others; and of whether texts follow."""
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -8,6 +10,8 @@ from torch import nn
 from lingraft.model.parts import inner_body
 
 Positions = torch.Tensor
+NOTHING: Mapping[str, torch.Tensor] = MappingProxyType({})
+ADDED = "next_sentence"  # the module of a head that the family does not have
 
 
 class Predictor(nn.Module):
@@ -22,6 +26,7 @@ class Predictor(nn.Module):
         self.model = model
         self._positions: Positions | None = None
         self._is_cut = False
+        self._num_first, self._first = 0, torch.empty(0)
         bodies = {model.base_model, inner_body(model)}  # some families call the inner one themselves
         self._hooks = [body.register_forward_hook(self._cut_output) for body in bodies]
         after = _after_last_attention(model)
@@ -39,23 +44,35 @@ class Predictor(nn.Module):
         return tuple(self._chosen(hidden) for hidden in arguments)
 
     def _cut_output(self, module: nn.Module, arguments: Any, output: Any) -> Any:
-        if self._positions is None or self._is_cut:
+        if self._positions is None or (self._is_cut and not self._num_first):
             return output
-        self._is_cut = True
-        hidden = self._chosen(output[0])
+        hidden = output[0] if self._is_cut else self._chosen(output[0])
+        self._first, hidden = hidden[0, : self._num_first], hidden[:, self._num_first :]
+        self._is_cut, self._num_first = True, 0
         if isinstance(output, tuple):
             return (hidden, *output[1:])
         output["last_hidden_state"] = hidden
         return output
 
-    def forward(self, input_ids: torch.Tensor, positions: Positions) -> torch.Tensor:
+    def forward(
+        self, input_ids: torch.Tensor, positions: Positions, more: Mapping[str, torch.Tensor] = NOTHING, next_sentence: bool = False
+    ) -> Any:
         """Logits (n, vocab) at `positions` (n,), indices into the flattened (batch * length,) input.
 
+        more: further inputs of the model, by name. next_sentence: beside those the logits (batch, 2) of the model's head for it.
         The choice holds until `release`, since gradient checkpointing runs layers again during the backward pass.
         """
-        self._positions, self._is_cut = positions, False
+        rows, length = input_ids.shape
+        firsts = torch.arange(rows if next_sentence else 0, device=positions.device) * length
+        self._positions, self._is_cut, self._num_first = torch.cat([firsts, positions]), False, len(firsts)
         options: dict[str, Any] = {"use_cache": False} if hasattr(self.model.config, "use_cache") else {}
-        return self.model(input_ids=input_ids, **options)[0].squeeze(0)
+        logits = self.model(input_ids=input_ids, **more, **options)[0].squeeze(0)
+        if not next_sentence:
+            return logits
+        head, states = next_sentence_head(self.model), self._first
+        assert head is not None
+        self._first = torch.empty(0)
+        return logits, head(states)
 
     def release(self) -> None:
         """Let the model compute all positions again."""
@@ -81,3 +98,36 @@ def _after_last_attention(model: Any) -> nn.Module | None:
     plain = not getattr(last, "add_cross_attention", False) and not getattr(last, "is_decoder", False)
     bert_like = all(hasattr(last, name) for name in ("intermediate", "output")) and hasattr(attention, "self")
     return getattr(attention, "output", None) if plain and bert_like else None
+
+
+def next_sentence_head(model: Any) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """What makes logits (batch, 2) of last states at the first position (batch, dim): 0 says that the second text follows the first.
+
+    The model's own where its class has one (BertForPreTraining and its kind), or one that was attached; None where there is neither.
+    """
+    added, own, pooler = getattr(model, ADDED, None), getattr(getattr(model, "cls", None), "seq_relationship", None), _pooler(model)
+    if own is not None and pooler is not None:
+        return lambda states: own(pooler(states.unsqueeze(1)))  # type: ignore[no-any-return]
+    return added
+
+
+def _pooler(model: Any) -> Any:
+    """BERT's pooler, which takes states (batch, length, dim); BigBird's is a bare matrix."""
+    pooler = getattr(model.base_model, "pooler", None)
+    return None if isinstance(pooler, nn.Linear) else pooler
+
+
+def attach_next_sentence_head(model: Any) -> None:
+    """Give a model that has none a head for next-sentence prediction, drawn by torch's generator: BERT's pooler and classifier."""
+    if next_sentence_head(model) is None:
+        width, spread = model.config.hidden_size, getattr(model.config, "initializer_range", 0.02)
+        head = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 2))
+        for parameter in head.parameters():
+            nn.init.normal_(parameter, std=spread) if parameter.ndim > 1 else nn.init.zeros_(parameter)
+        setattr(model, ADDED, head)
+
+
+def detach_next_sentence_head(model: Any) -> None:
+    """Take an attached head off again: no class of transformers has a place for it."""
+    if hasattr(model, ADDED):
+        delattr(model, ADDED)

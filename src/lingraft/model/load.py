@@ -1,5 +1,6 @@
 """The source model: any transformers checkpoint with an input embedding, its tokenizer, and what kind of language model it is."""
 
+import hashlib
 import re
 import warnings
 from dataclasses import dataclass
@@ -8,14 +9,26 @@ from typing import Any, Literal
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerBase
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForPreTraining,
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+)
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    MODEL_FOR_PRETRAINING_MAPPING,
+)
 
-from lingraft.errors import ModelError
+from lingraft.errors import LingraftWarning, ModelError
 from lingraft.model.adapters import load_adapters
-from lingraft.model.heads import Predictor
+from lingraft.model.heads import Predictor, attach_next_sentence_head, next_sentence_head
 
 Kind = Literal["mlm", "clm"]
+NO_PAIRS = "The source has no head for next-sentence prediction: it is trained to predict tokens only, on blocks of text."
 AUTO = {"mlm": AutoModelForMaskedLM, "clm": AutoModelForCausalLM}
 
 
@@ -42,6 +55,27 @@ class Source:
             "sentence_encoder": is_sentence_encoder(self.name),
             "licence": licence_of(self.name),
         }
+
+    def notes(self, next_sentence: bool) -> list[str]:
+        """What run.json and the report say beside that. next_sentence: whether it is to predict that."""
+        notes = []
+        if next_sentence and next_sentence_head(self.model) is None:
+            notes.append(NO_PAIRS)
+        if self.added_head:
+            notes.append("The source has no head for predicting tokens; one was added, with random weights, and trained.")
+        if is_sentence_encoder(self.name):
+            notes.append(
+                "The source is a sentence encoder. Language-model training spoils its sentence vectors: do not use the result for them."
+            )
+        return notes
+
+    def fingerprint(self) -> str:
+        """Of the weights as loaded, a head that was added included."""
+        hashed = hashlib.sha256(self.model.config.model_type.encode())
+        for name, parameter in self.model.named_parameters():
+            hashed.update(name.encode())
+            hashed.update(parameter.detach().contiguous().numpy())
+        return hashed.hexdigest()
 
 
 def licence_of(name: str) -> str | None:
@@ -99,20 +133,42 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_model(name: str, kind: Kind, *, seed: int, random_weights: bool = False) -> tuple[Any, list[str]]:
+def predicts_next_sentence(config: Any) -> bool:
+    """Whether the family has a class of its own with a head for next-sentence prediction (BERT and its kind)."""
+    if type(config) not in MODEL_FOR_PRETRAINING_MAPPING:
+        return False
+    with torch.device("meta"):
+        return next_sentence_head(MODEL_FOR_PRETRAINING_MAPPING[type(config)](config)) is not None
+
+
+def draw_model(config: Any, kind: Kind, *, seed: int, next_sentence: bool = False) -> Any:
+    """A language model of random weights in float32. next_sentence: with a head for that: the family's own, or an attached one (mlm)."""
+    torch.manual_seed(seed)
+    own = next_sentence and kind == "mlm" and predicts_next_sentence(config)
+    model = (AutoModelForPreTraining if own else AUTO[kind]).from_config(config, trust_remote_code=False).float()
+    if next_sentence and kind == "mlm":
+        attach_next_sentence_head(model)
+    return model.eval()
+
+
+def load_model(
+    name: str, kind: Kind, *, seed: int, random_weights: bool = False, next_sentence: bool = False
+) -> tuple[Any, list[str]]:  # fmt: skip
     """The language model of a folder or hub id in float32, and the names of parameters it lacked (a head that had to be added).
 
-    random_weights: only the architecture is taken, every weight is drawn. Raises ModelError; never unpickles, never runs remote code.
+    random_weights: only the architecture is taken, every weight is drawn. next_sentence: with its own head for that, if it has one; of
+    random weights always (mlm). Raises ModelError; never unpickles, never runs remote code.
     """
     config = load_config(name)
-    torch.manual_seed(seed)
     if random_weights:
-        return AUTO[kind].from_config(config, trust_remote_code=False).float().eval(), []
+        return draw_model(config, kind, seed=seed, next_sentence=next_sentence), []
+    torch.manual_seed(seed)
+    own = next_sentence and kind == "mlm" and predicts_next_sentence(config)
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
     try:
         with warnings.catch_warnings(action="ignore"):
-            model, info = AUTO[kind].from_pretrained(
+            model, info = (AutoModelForPreTraining if own else AUTO[kind]).from_pretrained(
                 name, config=config, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, output_loading_info=True
             )
     except (OSError, ValueError, RuntimeError) as error:
@@ -121,6 +177,8 @@ def load_model(name: str, kind: Kind, *, seed: int, random_weights: bool = False
     finally:
         transformers.logging.set_verbosity(verbosity)
     missing = sorted(info["missing_keys"])
+    if own and any("seq_relationship" in key or "pooler" in key for key in missing):
+        return load_model(name, kind, seed=seed)
     body = [key for key in missing if key.startswith(f"{model.base_model_prefix}.") and "pooler" not in key]
     if body and len(body) > len(list(model.base_model.parameters())) // 2:
         raise ModelError(f"The weights in {name!r} do not fit its architecture {type(model).__name__}: {len(body)} tensors are missing.")
@@ -137,7 +195,8 @@ def load(folder: Path | str) -> tuple[Any, PreTrainedTokenizerBase]:
     """
     name = str(folder)
     config = load_config(name)
-    architecture = getattr(transformers, (config.architectures or [""])[0], None)
+    named = (config.architectures or [""])[0].replace("ForPreTraining", "ForMaskedLM")
+    architecture = getattr(transformers, named, None)
     if architecture is None or (Path(name) / "head.safetensors").exists():
         raise ModelError(f"{name!r} names no model class of transformers that has its head. Score it with `lingraft evaluate`.")
     try:
@@ -148,16 +207,18 @@ def load(folder: Path | str) -> tuple[Any, PreTrainedTokenizerBase]:
     return model, load_tokenizer(name)
 
 
-def load_source(name: str, *, seed: int, random_weights: bool = False) -> Source:
-    """Load a source model and its tokenizer. Raises ModelError with the reason."""
+def load_source(name: str, *, seed: int, random_weights: bool = False, next_sentence: bool = False) -> Source:
+    """Load a source model and its tokenizer; `next_sentence` as in `load_model`. Raises ModelError with the reason."""
     kind = kind_of(load_config(name))
     tokenizer = load_tokenizer(name)
-    model, added = load_model(name, kind, seed=seed, random_weights=random_weights)
+    model, added = load_model(name, kind, seed=seed, random_weights=random_weights, next_sentence=next_sentence)
     if model.get_input_embeddings() is None or model.get_output_embeddings() is None:
         raise ModelError(
             f"{type(model).__name__} of {name!r} has no input or output embeddings that transformers names: it cannot be grafted."
         )
     _check_predictions(model, name)
+    if next_sentence and next_sentence_head(model) is None:
+        warnings.warn(NO_PAIRS, LingraftWarning, stacklevel=2)
     return Source(name, model, tokenizer, kind, added)
 
 

@@ -73,8 +73,13 @@ def longest_input(model: Any) -> int | None:
 
     Families with a padding row in the table (RoBERTa and its kind) count positions from the one after it.
     """
-    tables = position_tables(model)
-    return min((table.num_embeddings - (-1 if table.padding_idx is None else table.padding_idx) - 1 for table in tables), default=None)
+    first = first_position(model)
+    return None if first is None else min(table.num_embeddings - first for table in position_tables(model))
+
+
+def first_position(model: Any) -> int | None:
+    """Row of the position table for the first token; None where positions are not in a table."""
+    return max((0 if table.padding_idx is None else table.padding_idx + 1 for table in position_tables(model)), default=None)
 
 
 def num_layers(model: Any) -> int:

@@ -1,6 +1,8 @@
 """Which tokens a step sees: blocks of ids in an order that is a pure function of seed and step, so that a resume needs no state."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -8,9 +10,23 @@ import numpy.typing as npt
 from lingraft.errors import TextError
 
 Ids = npt.NDArray[np.int64]
+Keys = npt.NDArray[np.uint64]
 
 
-def _mix(values: npt.NDArray[np.uint64], key: int) -> npt.NDArray[np.uint64]:
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a model is given, before anything is masked.
+
+    ids: (batch, length). more: further inputs (batch, length) by transformers' names. follows: (batch,) 1 where the second text follows
+    the first in its document, 0 where it does not; None where that is not asked.
+    """
+
+    ids: Ids
+    more: Mapping[str, Ids] = field(default_factory=dict)
+    follows: Ids | None = None
+
+
+def mixed(values: npt.NDArray[np.uint64], key: int) -> npt.NDArray[np.uint64]:
     """A 64-bit mixing function (the finaliser of splitmix64), elementwise."""
     with np.errstate(over="ignore"):
         mixed = values * np.uint64(0x9E3779B97F4A7C15) + np.uint64(key)
@@ -28,10 +44,18 @@ def shuffled(indices: Ids, size: int, key: int) -> Ids:
     while pending.any():
         left, right = values[pending] >> half, values[pending] & low
         for round_number in range(4):
-            left, right = right, left ^ (_mix(right, key * 4 + round_number & 0xFFFFFFFFFFFFFFFF) & low)
+            left, right = right, left ^ (mixed(right, key * 4 + round_number & 0xFFFFFFFFFFFFFFFF) & low)
         values[pending] = (left << half) | right
         pending = values >= size
     return values.astype(np.int64)
+
+
+class Readable(Protocol):
+    """A text cut into rows of a batch."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: Ids, keys: Keys) -> Ids | Inputs: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +87,8 @@ class Blocks:
             )
         return self
 
-    def read(self, indices: Ids) -> Ids:
-        """(len(indices), length) ids."""
+    def read(self, indices: Ids, keys: Keys | None = None) -> Ids:
+        """(len(indices), length) ids. keys: not needed."""
         text = np.asarray(self.tokens)[indices[:, None] * self.inner + np.arange(self.inner)].astype(np.int64)
         if self.table is not None:
             text = self.table[text]
@@ -81,24 +105,45 @@ class Blocks:
 class Mixture:
     """Blocks of several texts as if of one: each text comes in proportion to its size."""
 
-    parts: tuple[Blocks, ...]
+    parts: tuple[Readable, ...]
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))
 
-    def read(self, indices: Ids) -> Ids:
-        """(len(indices), length) ids."""
+    def read(self, indices: Ids, keys: Keys | None = None) -> Ids | Inputs:
+        """(len(indices), length) ids, with what belongs to them. keys: as of `keys_of`."""
+        keys = keys_of(0, len(indices), 0) if keys is None else keys
         ends = np.cumsum([len(part) for part in self.parts])
         owner = np.searchsorted(ends, indices, side="right")
-        found = np.empty((len(indices), self.parts[0].length), dtype=np.int64)
-        for number, part in enumerate(self.parts):
-            here = owner == number
-            found[here] = part.read(indices[here] - (ends[number] - len(part)))
-        return found
+        places = [np.flatnonzero(owner == number) for number in range(len(self.parts))]
+        starts = [end - len(part) for end, part in zip(ends, self.parts, strict=True)]
+        found = [part.read(indices[here] - start, keys[here]) for part, start, here in zip(self.parts, starts, places, strict=True)]
+        return in_order(found, places)
 
-    def batch(self, step: int, size: int, seed: int) -> Ids:
+    def batch(self, step: int, size: int, seed: int) -> Ids | Inputs:
         """(size, length) ids of the step's global batch, as of `Blocks`."""
-        return self.read(drawn(step, size, seed, len(self)))
+        return self.read(drawn(step, size, seed, len(self)), keys_of(step, size, seed))
+
+
+def mixture(parts: Sequence[Readable]) -> Any:
+    """The parts as one; of one part, itself."""
+    return parts[0] if len(parts) == 1 else Mixture(tuple(parts))
+
+
+def in_order(found: Sequence[Ids | Inputs], places: Sequence[Ids]) -> Ids | Inputs:
+    """Rows of several texts, all of one kind, as one batch in which they have their `places`."""
+    order = np.argsort(np.concatenate(places))
+    inputs = [rows for rows in found if isinstance(rows, Inputs)]
+    if not inputs:
+        return np.concatenate(found)[order]  # type: ignore[arg-type]
+    more = {name: np.concatenate([rows.more[name] for rows in inputs])[order] for name in inputs[0].more}
+    follows = [rows.follows for rows in inputs if rows.follows is not None]
+    return Inputs(np.concatenate([rows.ids for rows in inputs])[order], more, np.concatenate(follows)[order] if follows else None)
+
+
+def keys_of(step: int, size: int, seed: int) -> Keys:
+    """(size,) a random number for each row of a step's global batch, for whatever is to be drawn about it."""
+    return mixed(np.arange(step * size, (step + 1) * size, dtype=np.uint64), seed)
 
 
 def drawn(step: int, size: int, seed: int, total: int) -> Ids:

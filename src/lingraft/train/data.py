@@ -1,7 +1,7 @@
 """What a phase learns from: a protocol, and blocks of text for a language model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,8 +10,9 @@ from torch import nn
 
 from lingraft.errors import RecipeError
 from lingraft.model.heads import Predictor
-from lingraft.train.batches import Blocks, Ids, Mixture
-from lingraft.train.objectives import OBJECTIVES, Example, Vocabulary, part_of
+from lingraft.train.batches import Blocks, Ids, Inputs, Mixture
+from lingraft.train.objectives import NOT_ASKED, OBJECTIVES, Example, Vocabulary, joined, part_of
+from lingraft.train.pairs import Pairs, Translations
 
 
 class Material(Protocol):
@@ -20,6 +21,7 @@ class Material(Protocol):
     rows: part -> ids, for the parts that are some rows of a matrix only. network: the module of a model that steps call.
     batch: the global batch of a step, a pure function of its arguments. size: its tokens. loss: the summed loss of share `index` of
     `shares` equal ones, divided by the number of predictions in the whole batch, so that processes and accumulation change nothing.
+    measured: what else is known of the batches since it was last called: name -> (2,) how many are right, of how many.
     """
 
     @property
@@ -33,50 +35,112 @@ class Material(Protocol):
 
     def loss(self, network: Any, batch: Any, index: int, shares: int, device: torch.device) -> torch.Tensor: ...
 
+    def measured(self) -> Mapping[str, torch.Tensor]: ...
+
     def release(self, network: Any) -> None: ...
 
     def remove(self, network: Any) -> None: ...
 
 
+def objectives_of(settings: Any, kind: str) -> list[str]:
+    """Names of what a phase trains for. kind: mlm or clm, what the model is.
+
+    Raises RecipeError where it cannot be trained for one of them, or the batch not split between them.
+    """
+    names: list[str] = settings.objectives
+    if names == ["auto"]:
+        return [kind]
+    if kind == "clm" and names != ["clm"]:
+        raise RecipeError(f"A phase asks for objective {settings.objective}, but the source is a causal model. Use objective = 'auto'.")
+    if settings.batch % len(names):
+        raise RecipeError(f"batch = {settings.batch} cannot be split between the objectives {' and '.join(names)}. Use an even one.")
+    return names
+
+
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Blocks of text, for a language model."""
+    """Text for a language model: in blocks, or as pairs of texts; and parallel text, where a phase trains on it.
 
-    blocks: Blocks | Mixture
+    answers: (2,) of each share since the last `measured`, how many of its pairs were judged rightly, of how many.
+    """
+
+    blocks: Blocks | Mixture | Pairs
     vocabulary: Vocabulary
+    parallel: Translations | Mixture | None = None
+    answers: list[torch.Tensor] = field(default_factory=list, compare=False)
 
     @property
     def rows(self) -> Mapping[str, Ids]:
         """Part -> ids of its rows."""
         return self.vocabulary.rows
 
+    @property
+    def skipped(self) -> int:
+        """Documents that give no pair of texts, where pairs are asked for: those of one sentence."""
+        parts = self.blocks.parts if isinstance(self.blocks, Mixture) else (self.blocks,)
+        return sum(part.skipped for part in parts if isinstance(part, Pairs))
+
     def network(self, model: Any) -> nn.Module:
         """The model, predicting at chosen positions only."""
         return Predictor(model)
 
-    def objective(self, settings: Any) -> str:
-        """Name of the objective. Raises RecipeError where the model cannot be trained for it."""
-        if settings.objective == "auto":
-            return "clm" if self.vocabulary.mask is None else "mlm"
-        if settings.objective == "mlm" and self.vocabulary.mask is None:
-            raise RecipeError("A phase asks for objective mlm, but the source is a causal model. Use objective = 'auto'.")
-        return str(settings.objective)
+    def objectives(self, settings: Any) -> list[str]:
+        """Names of the objectives. Raises RecipeError as `objectives_of` does."""
+        return objectives_of(settings, "clm" if self.vocabulary.mask is None else "mlm")
+
+    def of(self, objective: str) -> Any:
+        """What an objective learns from."""
+        if objective != "tlm":
+            return self.blocks
+        assert self.parallel is not None
+        return self.parallel
+
+    def per_epoch(self, settings: Any) -> float:
+        """Optimiser steps in which the first objective sees its text once."""
+        names = self.objectives(settings)
+        return len(self.of(names[0])) * len(names) / settings.batch  # type: ignore[no-any-return]
 
     def batch(self, settings: Any, step: int, seed: int) -> Example:
         """What the model sees in a step, and what it predicts."""
-        ids, generator = self.blocks.batch(step, settings.batch, seed), np.random.default_rng([seed, step])
-        return OBJECTIVES[self.objective(settings)](ids, self.vocabulary, settings.mask_rate, settings.whole_words, generator)
+        names, generator = self.objectives(settings), np.random.default_rng([seed, step])
+        return joined([self._example(name, settings, step, settings.batch // len(names), seed, generator) for name in names])
+
+    def _example(self, objective: str, settings: Any, step: int, size: int, seed: int, generator: np.random.Generator) -> Example:
+        found = self.of(objective).batch(step, size, seed)
+        inputs = found if isinstance(found, Inputs) else Inputs(found)
+        made = OBJECTIVES[objective](inputs.ids, self.vocabulary, settings.mask_rate, settings.whole_words, generator)
+        return replace(made, more=inputs.more, follows=inputs.follows)
 
     def size(self, batch: Example) -> int:
-        """Tokens of a batch."""
-        return batch.inputs.size
+        """Tokens of a batch, without what fills blocks up."""
+        mask = batch.more.get("attention_mask")
+        return batch.inputs.size if mask is None else int(mask.sum())
 
     def loss(self, network: Any, batch: Example, index: int, shares: int, device: torch.device) -> torch.Tensor:
-        """Cross entropy of a share, ()."""
+        """Cross entropy of a share, (): of tokens, and of whether texts follow each other, each a mean over the whole batch."""
         share = part_of(batch, index, shares)
         inputs, positions, targets = (torch.from_numpy(array).to(device) for array in (share.inputs, share.positions, share.targets))
-        logits = network(inputs, positions)
-        return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum") / len(batch.positions)
+        more = {name: torch.from_numpy(array).to(device) for name, array in share.more.items()}
+        asked = batch.follows is not None
+        found = network(inputs, positions, more, next_sentence=asked)
+        logits, pairs = found if asked else (found, None)
+        loss = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum") / len(batch.positions)
+        return loss if pairs is None else loss + self._pair_loss(pairs, share, batch)
+
+    def _pair_loss(self, logits: torch.Tensor, share: Example, batch: Example) -> torch.Tensor:
+        """Cross entropy of next-sentence logits (rows, 2) of a share, (), over the rows of the whole batch that have an answer."""
+        assert share.follows is not None
+        assert batch.follows is not None
+        labels = np.where(share.follows == NOT_ASKED, NOT_ASKED, 1 - share.follows)  # BERT's class 0: it follows
+        targets, count = torch.from_numpy(labels).to(logits.device), int(np.count_nonzero(batch.follows != NOT_ASKED))
+        self.answers.append(torch.stack([(logits.argmax(1) == targets).sum(), (targets != NOT_ASKED).sum()]))
+        return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum", ignore_index=NOT_ASKED) / count
+
+    def measured(self) -> Mapping[str, torch.Tensor]:
+        """How well it was told what follows what."""
+        found = {"next_sentence_accuracy": torch.stack(self.answers).sum(0)} if self.answers else {}
+        self.answers.clear()
+        return found
 
     def release(self, network: Any) -> None:
         """After the backward pass."""

@@ -314,7 +314,9 @@ def _log(phase: Phase, done: int) -> None:
         )
     tokens = done * phase.settings.batch * phase.settings.length
     rate = learning_rate(phase.settings, done - 1, phase.total)
-    _record(phase, {"step": done, "tokens": tokens, "loss": loss, "learning_rate": rate, "seconds": phase.speed.all_seconds})
+    counts = {name: phase.accelerator.reduce(count, reduction="sum").tolist() for name, count in phase.data.measured().items()}
+    shares = {name: right / max(1, asked) for name, (right, asked) in counts.items()}
+    _record(phase, {"step": done, "tokens": tokens, "loss": loss, "learning_rate": rate, "seconds": phase.speed.all_seconds, **shares})
     phase.options.progress(phase.name, done, phase.total, loss)
     phase.loss_sum, phase.loss_steps = 0.0, 0
 

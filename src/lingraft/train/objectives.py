@@ -1,12 +1,14 @@
 """Objectives: from the ids of a batch to what the model sees, where it predicts, and what."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from lingraft.train.batches import Ids
+
+NOT_ASKED = -100  # what torch's cross entropy passes over
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,17 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """inputs: (batch, length) ids; positions: (n,) into the flattened batch; targets: (n,) ids."""
+    """What the model is shown, and what it predicts.
+
+    inputs: (batch, length) ids; positions: (n,) into the flattened batch; targets: (n,) ids. more: further inputs, (batch, length) each,
+    by transformers' names. follows: (batch,) 1 where the second text follows the first, 0 where it does not, NOT_ASKED elsewhere.
+    """
 
     inputs: Ids
     positions: Ids
     targets: Ids
+    more: Mapping[str, Ids] = field(default_factory=dict)
+    follows: Ids | None = None
 
 
 def part_of(example: Example, index: int, parts: int) -> Example:
@@ -48,7 +56,37 @@ def part_of(example: Example, index: int, parts: int) -> Example:
     rows, length = example.inputs.shape
     first, last = index * rows // parts, (index + 1) * rows // parts
     low, high = np.searchsorted(example.positions, [first * length, last * length])
-    return Example(example.inputs[first:last], example.positions[low:high] - first * length, example.targets[low:high])
+    more = {name: values[first:last] for name, values in example.more.items()}
+    follows = None if example.follows is None else example.follows[first:last]
+    return Example(example.inputs[first:last], example.positions[low:high] - first * length, example.targets[low:high], more, follows)
+
+
+def joined(examples: Sequence[Example]) -> Example:
+    """The examples of several objectives, all of one length, as one batch. Inputs that some have not are for them what the model takes
+    where it is given none: all is looked at, in segment 0, at positions that count from the first."""
+    if len(examples) == 1:
+        return examples[0]
+    starts = np.cumsum([0, *(example.inputs.size for example in examples)])
+    names = list(dict.fromkeys(name for example in examples for name in example.more))
+    more = {name: np.concatenate([_given(example, name, examples) for example in examples]) for name in names}
+    follows = [np.full(len(example.inputs), NOT_ASKED) if example.follows is None else example.follows for example in examples]
+    return Example(
+        np.concatenate([example.inputs for example in examples]),
+        np.concatenate([example.positions + start for example, start in zip(examples, starts[:-1], strict=True)]),
+        np.concatenate([example.targets for example in examples]),
+        more,
+        np.concatenate(follows) if any(example.follows is not None for example in examples) else None,
+    )
+
+
+def _given(example: Example, name: str, others: Sequence[Example]) -> Ids:
+    """(batch, length) a further input of an example, or what stands for it."""
+    if name in example.more:
+        return example.more[name]
+    if name == "position_ids":  # families differ in where they count from
+        first = min(int(other.more[name].min()) for other in others if name in other.more)
+        return np.broadcast_to(first + np.arange(example.inputs.shape[1]), example.inputs.shape)
+    return np.full_like(example.inputs, name == "attention_mask")
 
 
 def choose_masked(
@@ -85,4 +123,8 @@ def causal_language_model(ids: Ids, vocabulary: Vocabulary, rate: float, whole_w
     return Example(ids, positions, ids[:, 1:].ravel())
 
 
-OBJECTIVES: dict[str, Callable[..., Example]] = {"mlm": masked_language_model, "clm": causal_language_model}
+OBJECTIVES: dict[str, Callable[..., Example]] = {
+    "mlm": masked_language_model,
+    "clm": causal_language_model,
+    "tlm": masked_language_model,  # Conneau & Lample 2019: on a text and its translation
+}

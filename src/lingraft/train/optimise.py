@@ -11,7 +11,10 @@ from lingraft.train.settings import OptimiserSettings
 
 
 class Lamb(torch.optim.Optimizer):
-    """LAMB (You et al. 2020, algorithm 2): Adam's step, scaled per tensor by the ratio of the norms of weights and step."""
+    """LAMB (You et al. 2020, algorithm 2): Adam's step with decay, scaled per tensor by the ratio of the norms of weights and step.
+
+    The paper's scaling function of the weights' norm is the identity here; where a norm is 0, the step is Adam's own.
+    """
 
     def __init__(self, params: Iterable[Any], lr: float, betas: tuple[float, float], eps: float, weight_decay: float) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})

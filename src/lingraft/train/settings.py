@@ -74,6 +74,15 @@ class PhaseSettings(TrainingSettings):
     languages: list[Literal["target", "source"]] = Field(
         ["target"], min_length=1, description="whose text it trains on; of both, blocks come in proportion to the sizes of the texts"
     )
-    objective: Literal["auto", "mlm", "clm"] = Field("auto", description="auto: what the source is")
+    objective: Literal["auto", "mlm", "clm", "tlm", "mlm+tlm"] = Field(
+        "auto", description="auto: mlm or clm, what the source is; tlm: mlm on parallel text, a line and its translation in each block; "
+        "of two, each has half of every batch"
+    )  # fmt: skip
+    next_sentence: bool = Field(False, description="train on pairs of texts, and predict whether the second follows the first (BERT)")
     mask_rate: float = Field(0.15, gt=0, lt=1, description="share of the tokens that are predicted (mlm)")
     whole_words: bool = Field(False, description="mask words whole (mlm)")
+
+    @property
+    def objectives(self) -> list[str]:
+        """The names of what is trained for at once."""
+        return self.objective.split("+")
