@@ -17,11 +17,12 @@ _HOMES = {
     "Run": "lingraft.run",
     "load": "lingraft.model.load",
     "load_recipe": "lingraft.recipe",
+    "pretrain": "lingraft.pretrain",
     "rows": "lingraft.api",
     "transfer": "lingraft.transfer",
     "write_report": "lingraft.report",
 }
-__all__ = ["LingraftError", "NewRows", "Recipe", "Run", "load", "load_recipe", "rows", "transfer", "write_report"]
+__all__ = ["LingraftError", "NewRows", "Recipe", "Run", "load", "load_recipe", "pretrain", "rows", "transfer", "write_report"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lingraft.cli import align, compare, demo, doctor, evaluate, lexicon, probe, recipes, report, tokenizer, transfer, xquad
+from lingraft.cli import align, compare, demo, doctor, evaluate, lexicon, pretrain, probe, recipes, report, tokenizer, transfer, xquad
 from lingraft.errors import Interrupted, LingraftError, LingraftWarning
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("transfer")(transfer.transfer)
+app.command("pretrain")(pretrain.pretrain)
 app.command("evaluate")(evaluate.evaluate)
 app.command("probe")(probe.probe)
 app.command("align")(align.align)

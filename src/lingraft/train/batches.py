@@ -1,11 +1,13 @@
 """Which tokens a step sees: blocks of ids in an order that is a pure function of seed and step, so that a resume needs no state."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from lingraft.errors import TextError
+from lingraft.text.balance import repeats
 
 Ids = npt.NDArray[np.int64]
 
@@ -77,28 +79,41 @@ class Blocks:
         return self.read(drawn(step, size, seed, len(self)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mixture:
-    """Blocks of several texts as if of one: each text comes in proportion to its size."""
+    """Blocks of several texts as if of one. Of a text with the share p of the blocks, a share q ~ p^alpha of a batch comes on average
+    (Conneau & Lample 2019, section 3.1): with alpha = 1 in proportion to its size, with less the small texts more often.
+
+    An epoch has every block of the text that is seen least often once, those of the others as often as that takes.
+    """
 
     parts: tuple[Blocks, ...]
+    alpha: float = 1.0
+
+    @cached_property
+    def slots(self) -> Ids:
+        """(num_parts,) blocks of each text in an epoch."""
+        sizes = np.array([len(part) for part in self.parts])
+        return np.rint(sizes * repeats(sizes, self.alpha)).astype(np.int64)
 
     def __len__(self) -> int:
-        return sum(map(len, self.parts))
+        return int(self.slots.sum())
 
     def read(self, indices: Ids) -> Ids:
-        """(len(indices), length) ids."""
-        ends = np.cumsum([len(part) for part in self.parts])
-        owner = np.searchsorted(ends, indices, side="right")
+        """(len(indices), length) ids. Counted on over epochs, so that a text seen 1.5 times in each is seen evenly."""
+        epochs, places = np.divmod(indices, len(self))
+        ends = np.cumsum(self.slots)
+        owner = np.searchsorted(ends, places, side="right")
         found = np.empty((len(indices), self.parts[0].length), dtype=np.int64)
         for number, part in enumerate(self.parts):
-            here = owner == number
-            found[here] = part.read(indices[here] - (ends[number] - len(part)))
+            here, slots = owner == number, self.slots[number]
+            found[here] = part.read((places[here] - (ends[number] - slots) + epochs[here] * slots) % len(part))
         return found
 
     def batch(self, step: int, size: int, seed: int) -> Ids:
         """(size, length) ids of the step's global batch, as of `Blocks`."""
-        return self.read(drawn(step, size, seed, len(self)))
+        epochs = np.arange(step * size, (step + 1) * size, dtype=np.int64) // len(self)
+        return self.read(drawn(step, size, seed, len(self)) + epochs * len(self))
 
 
 def drawn(step: int, size: int, seed: int, total: int) -> Ids:

@@ -71,8 +71,12 @@ class PhaseSettings(TrainingSettings):
     )
     start_from: str | None = Field(None, description="the phase to start from; by default the one before")
     languages: list[Literal["target", "source"]] = Field(
-        ["target"], min_length=1, description="whose text it trains on; of both, blocks come in proportion to the sizes of the texts"
+        ["target"], min_length=1, description="whose text it trains on; target: of all languages that the run is for"
+    )
+    alpha: float = Field(
+        1.0, ge=0, le=1, description="of several texts, up-sample the small ones: shares of the blocks to this power; 1: as they are"
     )
     objective: Literal["auto", "mlm", "clm"] = Field("auto", description="auto: what the source is")
     mask_rate: float = Field(0.15, gt=0, lt=1, description="share of the tokens that are predicted (mlm)")
+    next_sentence: bool = Field(False, description="also predict whether the second text follows the first (BERT's; mlm)")
     whole_words: bool = Field(False, description="mask words whole (mlm)")
