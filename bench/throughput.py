@@ -97,7 +97,7 @@ def load(path: Path) -> Start:
         if isinstance(module, torch.nn.Dropout):
             module.p = DROPOUT
     tokenizer = source.tokenizer
-    data = Data(Tongue(tokenizer, Shards.open(path / "tokens" / "de")).blocks(LENGTH), masking(source, tokenizer))
+    data = Data(Tongue(tokenizer, Shards.open(path / "tokens" / "de")).blocks(LENGTH), masking(tokenizer, source.kind, source.tokenizer))
     before, after = blocks(tokenizer)
     reader = Reader(LENGTH, tuple(before), tuple(after), tokenizer.mask_token_id)
     held_out = HeldOut.load(path / "held-out" / "de.safetensors").head(HELD_OUT)

@@ -22,7 +22,7 @@ import lingraft
 from lingraft.errors import LingraftWarning
 from lingraft.model.load import AUTO
 from lingraft.plan import plan
-from lingraft.recipe import shipped
+from lingraft.recipe import load_recipe, shipped
 from lingraft.run import Run
 from lingraft.text.corpus import TextSettings, resolve
 from lingraft.tokenizer import vocabulary
@@ -32,11 +32,11 @@ pytestmark = pytest.mark.usefixtures("short_report")
 DECODERS = ("gpt2", "opt", "llama", "qwen2", "gemma2")
 
 
-@pytest.mark.parametrize("recipe", shipped())
+@pytest.mark.parametrize("recipe", [name for name in shipped() if load_recipe(name).verb == "transfer"])
 def test_every_recipe_interrupted_and_resumed_gives_the_same_bytes(recipe: str, pico: Pico, world: World, tmp_path: Path):
     asked = {"steps": 20, "recipe": recipe, **aids_of(world)}
     whole = go(pico("bert"), world, tmp_path / "whole", **asked)
-    phase = next(iter(lingraft.load_recipe(recipe).phases))
+    phase = next(iter(load_recipe(recipe).phases))
     with pytest.raises(StoppedError):
         go(pico("bert"), world, tmp_path / "cut", options=stopping(phase, 13), **asked)
     assert not (tmp_path / "cut" / "model").exists()

@@ -15,6 +15,7 @@ from lingraft.model import adapters
 from lingraft.model.bare_begin import bare_begin, check_bare_begin
 from lingraft.model.load import Source, load_source
 from lingraft.model.parts import longest_input, parameters_of, set_trainable
+from lingraft.model.scratch import from_scratch
 from lingraft.model.surgery import graft
 from lingraft.recipe import Recipe
 from lingraft.request import Request
@@ -39,6 +40,15 @@ def operate(request: Request, source: Source, spoken: Tongues, found: Rows, seed
         adapters.insert(source.model, settings.adapters, settings.adapter_width, seed)
 
 
+def from_nothing(request: Request, source: Source, spoken: Tongues, seed: int) -> None:
+    """Put a model of the recipe's architecture with random weights of `seed` in place. Raises RecipeError where there is no such model."""
+    paired = request.recipe.predicts_next_sentence
+    source.model, source.kind = from_scratch(request.recipe.architecture, spoken.masking.size, spoken.roles(), seed, paired)
+    if request.recipe.surgery.bare_begin:
+        check_bare_begin(source.model, begin_id(source))
+        bare_begin(source.model, begin_id(source))
+
+
 def check_surgery(request: Request, source: Source) -> None:
     """Raise ModelError where the source's family does not allow what the recipe builds in, MissingExtra where a package is missing;
     and what `check_phases` raises."""
@@ -59,8 +69,8 @@ def check_phases(request: Request, model: Any, *, leave_out: tuple[str, ...] = (
     for name, settings in request.recipe.phases.items():
         if longest is not None and settings.length > longest:
             raise ModelError(
-                f"Blocks of phase {name!r} have {settings.length} tokens, but {request.model} has positions for {longest} only. "
-                f"Use --set length={longest}."
+                f"Blocks of phase {name!r} have {settings.length} tokens, but {request.model or 'the model'} has positions for "
+                f"{longest} only. Use --set length={longest}."
             )
         for parts in settings.all_parts():
             train, freeze = ([part for part in named if part not in leave_out] for named in (parts, settings.freeze))
@@ -100,12 +110,15 @@ def finished(run: Run, name: str) -> checkpoint.Checkpoint:
     return found
 
 
-def again(request: Request, run: Run, source: Source, spoken: Tongues, found: Rows, name: str, seed: int) -> None:
+def again(request: Request, run: Run, source: Source, spoken: Tongues, found: Rows | None, name: str, seed: int) -> None:
     """Bring `source.model` back to where phase `name` starts: drawn from `seed` where it is the first, else what comes before it."""
     names, settings = list(request.recipe.phases), request.recipe.phases[name]
     before = settings.start_from or next(iter(names[: names.index(name)][-1:]), None)
     if before is not None:
         checkpoint.restore_weights(source.model, finished(run, before))
+        return
+    if found is None:
+        from_nothing(request, source, spoken, seed)
         return
     is_random, paired = request.recipe.source.weights == "random", request.recipe.predicts_next_sentence
     source.model = load_source(request.model, seed=seed, random_weights=is_random, next_sentence=paired).model
@@ -113,11 +126,13 @@ def again(request: Request, run: Run, source: Source, spoken: Tongues, found: Ro
 
 
 def train_best(
-    request: Request, run: Run, source: Source, spoken: Tongues, found: Rows, data: Data, name: str, total: int, seed: int, options: Options
+    request: Request, run: Run, source: Source, spoken: Tongues, found: Rows | None,
+    data: Data, name: str, total: int, seed: int, options: Options,
 ) -> Speed:  # fmt: skip
     """Train a phase, with restarts so many times more, each from a seed of its own, and keep what has the lowest held-out loss.
 
-    found: the rows that a restart of the first phase is drawn from. Every attempt's loss goes into run.json as `restarts`.
+    found: the rows that a restart of the first phase is drawn from; None: from scratch. Every attempt's loss goes into
+    run.json as `restarts`.
     Raises TrainingError where no attempt has a loss that is a number.
     """
     settings, folder = request.recipe.phases[name], run.path / "phases" / name

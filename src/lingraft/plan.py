@@ -39,7 +39,8 @@ def plan(
 ) -> str:
     """The plan of `lingraft.transfer` with the same arguments, as text. Leaves nothing behind; raises what it raises."""
     with tempfile.TemporaryDirectory() as folder:
-        request = Request(model, to, listed(text), given or Given(), load_recipe(recipe, changes), Path(folder) / "run", seed, minutes)
+        chosen = load_recipe(recipe, changes).for_verb("transfer")
+        request = Request(model, to, listed(text), given or Given(), chosen, Path(folder) / "run", seed, minutes)
         with opened(request, None) as run:
             check_aids(request)
             return "\n".join([*_race_lines(request), *_lines(replace(request, recipe=_without_race(request)), run)])
@@ -67,7 +68,7 @@ def _lines(request: Request, run: Run) -> Iterator[str]:
     rows = stages.rows(request, run, source, tongues, texts, Options())
     operate(request, source, tongues, rows, request.seed)
     check_phases(request, source.model)
-    stages.held_out(request, run, corpus, tokenizer)
+    stages.held_out(request, run, source.kind, tongues, {request.to: corpus})
     yield f"{request.model} to {request.to} by the recipe {request.recipe.name!r}: {request.recipe.title}"
     text = corpus.survey
     yield f"text        {text.bytes:,} bytes in {text.documents:,} documents; 1 part in {corpus.held_out_every} is held out"

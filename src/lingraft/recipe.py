@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from lingraft.embeddings.settings import RowSettings
 from lingraft.errors import RecipeError, suggest
 from lingraft.evaluate.settings import EvaluationSettings
+from lingraft.model.settings import ArchitectureSettings
 from lingraft.model.surgery_settings import SurgerySettings
 from lingraft.text.corpus import TextSettings
 from lingraft.tokenizer.settings import TokenizerSettings
@@ -30,13 +31,15 @@ class SourceSettings(BaseModel):
 
 
 class Recipe(BaseModel):
-    """A transfer from beginning to end. Phases run in the order of the file."""
+    """A transfer, or a training from scratch, from beginning to end. Phases run in the order of the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field("", description="by default the file's")
     title: str = Field("", description="one line: what it does and whose it is")
+    verb: Literal["transfer", "pretrain"] = Field("transfer", description="the command that it is for")
     source: SourceSettings = SourceSettings()
+    architecture: ArchitectureSettings = ArchitectureSettings()
     text: TextSettings = TextSettings()
     tokenizer: TokenizerSettings = TokenizerSettings()
     rows: RowSettings = RowSettings()
@@ -57,6 +60,10 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _vocabulary_serves(self) -> "Recipe":
         kind = self.tokenizer.vocabulary
+        if self.verb == "pretrain" and (kind not in ("joint", "disjoint") or self.trains_on_source):
+            raise RecipeError(
+                "A recipe for `lingraft pretrain` has no source: tokenizer.vocabulary is 'joint' or 'disjoint', languages ['target']."
+            )
         for name, phase in self.phases.items():
             if kind == "replace" and "tlm" in phase.objectives:
                 raise RecipeError(
@@ -70,6 +77,14 @@ class Recipe(BaseModel):
                     f"Phase {name!r} trains on the source's language, whose tokens tokenizer.vocabulary = 'replace' takes away. "
                     "Use 'joint', 'disjoint' or 'extend'."
                 )
+        return self
+
+    def for_verb(self, verb: str) -> "Recipe":
+        """Itself. Raises RecipeError where it is for another command."""
+        if self.verb != verb:
+            raise RecipeError(
+                f"The recipe {self.name!r} is for `lingraft {self.verb}`, not for `lingraft {verb}`. Choose another --recipe."
+            )
         return self
 
     @property

@@ -80,8 +80,9 @@ class Record:
 
     @cached_property
     def language(self) -> str:
-        """The target language's name."""
-        return language_name(self.about.get("language") or "")
+        """The name of the language that the run is for, or of each."""
+        codes = self.about.get("language") or ""
+        return ", ".join(map(language_name, [codes] if isinstance(codes, str) else codes))
 
     @property
     def notes(self) -> list[str]:
@@ -154,18 +155,19 @@ def score_tables(runs: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def _score_table(suite: str, runs: Sequence[Record]) -> dict[str, Any]:
-    found = {(run.label, str(s.get("model")), str(s.get("name"))): s for run in runs for s in run.scores if str(s.get("suite")) == suite}
-    names = sorted(
-        {name for _, _, name in found}, key=lambda name: (list(MEASURES).index(name) if name in MEASURES else len(MEASURES), name)
-    )
+    chosen = [(run.label, s) for run in runs for s in run.scores if str(s.get("suite")) == suite]
+    found = {(label, str(s.get("model")), s.get("language"), str(s.get("name"))): s for label, s in chosen}
+    names = sorted({name for *_, name in found}, key=lambda name: (list(MEASURES).index(name) if name in MEASURES else len(MEASURES), name))
     columns = [(name, MEASURES.get(name) or Measure(name.replace("_", " "), "")) for name in names]
     rows = []
-    for label, model in dict.fromkeys((label, model) for label, model, _ in found):
-        cells = [found.get((label, model, name), {}) for name in names]
+    for label, model, language in dict.fromkeys((label, model, language) for label, model, language, _ in found):
+        cells = [found.get((label, model, language, name), {}) for name in names]
         numbers = sorted({cell["n"] for cell in cells if cell.get("n") is not None})
-        rows.append({"run": label, "model": model, "values": [cell.get("value") for cell in cells], "n": numbers})
+        rows.append({"run": label, "model": model, "language": language, "values": [cell.get("value") for cell in cells], "n": numbers})
     words = dict.fromkeys(WORDS.get(s["word"], s["word"]) for s in found.values() if s.get("word"))
-    return {"suite": suite, "columns": columns, "rows": rows, "words": list(words), "best": _best(columns, rows)}
+    several = len({row["language"] for row in rows}) > 1
+    best = [None] * len(columns) if several else _best(columns, rows)
+    return {"suite": suite, "columns": columns, "rows": rows, "words": list(words), "best": best, "several": several}
 
 
 def _best(columns: list[tuple[str, Measure]], rows: list[dict[str, Any]]) -> list[float | None]:

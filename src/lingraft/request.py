@@ -41,7 +41,8 @@ def listed(places: str | Sequence[str]) -> list[str]:
 
 def order(recipe: Recipe) -> list[str]:
     """The stages of a run, in their order."""
-    before = ["source", "text", "tokenizer", "tokens", "rows", "held-out", "initial"]
+    rows = ["rows"] if recipe.verb == "transfer" else []
+    before = ["source", "text", "tokenizer", "tokens", *rows, "held-out", "initial"]
     return [*before, *(f"phase.{name}" for name in recipe.phases), "evaluation", "model"]
 
 
@@ -124,6 +125,8 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
     own = {"source": recipe.source, "text": recipe.text, "rows": recipe.rows, "held-out": recipe.evaluation, "initial": recipe.surgery}
     phases = {f"phase.{name}": phase for name, phase in recipe.phases.items()}
     found: dict[str, Any] = {stage: settings.model_dump() for stage, settings in {**own, **phases}.items()}
+    if recipe.verb == "pretrain":
+        found["source"] = recipe.architecture.model_dump(exclude={"read"})  # the shape that is read counts, not where it lies
     read = recipe.tokenizer.read
     found["tokenizer"] = recipe.tokenizer.model_dump() | ({"read": digest(Path(read))} if read and Path(read).exists() else {})
     found["evaluation"] = found["model"] = {"phases": list(recipe.phases)}

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from lingraft.errors import RunError, suggest
@@ -188,9 +189,19 @@ class Run:
             write_text(self.path / SCORES, "".join(json.dumps(line) + "\n" for line in lines))
 
     @property
+    def languages(self) -> dict[str, dict[str, float]]:
+        """Language -> name -> value for the finished model."""
+        found: dict[str, dict[str, float]] = {}
+        for line in self.lines(SCORES):
+            if line["model"] == "final":
+                found.setdefault(line.get("language", "und"), {})[line["name"]] = line["value"]
+        return found
+
+    @property
     def scores(self) -> dict[str, float]:
-        """Name -> value for the finished model."""
-        return {line["name"]: line["value"] for line in self.lines(SCORES) if line["model"] == "final"}
+        """Name -> value for the finished model, the mean over its languages."""
+        found = list(self.languages.values())
+        return {name: fmean(scores[name] for scores in found) for name in (found[0] if found else ())}
 
     @property
     def origin(self) -> dict[str, int]:

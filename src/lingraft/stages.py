@@ -1,20 +1,15 @@
 """The stages of a transfer, each skipped where its output in the run folder is complete."""
 
-import contextlib
 import math
-import os
-import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
-from accelerate import PartialState
-from accelerate.utils import parse_flag_from_env
 from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 
@@ -26,6 +21,7 @@ from lingraft.evaluate import language_model
 from lingraft.evaluate.language_model import HeldOut, Reader
 from lingraft.files import atomic_folder, atomic_write, fingerprint, is_main_process, write_text
 from lingraft.grafting import Rows, check_surgery, facts, finished, train_best
+from lingraft.machine import first, hardware
 from lingraft.model.adapters import save_adapters
 from lingraft.model.factorised import multiply_out
 from lingraft.model.heads import detach_next_sentence_head
@@ -38,6 +34,7 @@ from lingraft.request import Request, fingerprints, settings_of, wanted
 from lingraft.run import MODEL, RECIPE, SCORES, Run
 from lingraft.run import ROWS as ROWS_FILE
 from lingraft.speed import steps_for
+from lingraft.text.balance import training_lines
 from lingraft.text.corpus import Corpus, language_of, resolve
 from lingraft.text.parallel import Parallel, resolve_parallel
 from lingraft.text.shards import Shards, encode_to_shards
@@ -53,23 +50,9 @@ from lingraft.train.loop import Options
 from lingraft.train.pairs import encode_sides, open_sides
 from lingraft.train.settings import PhaseSettings
 
+HeldOuts = dict[str, tuple[HeldOut, Reader]]
 OUTPUT = "output."  # before the names of arrays in rows.safetensors that are of the output matrix
 SAMPLE = 4_096  # held-out tokens that the loss is measured on during training
-
-
-def _processes() -> PartialState:
-    """The processes that accelerate or torchrun started; on CPUs where they are told to, or where there is nothing else."""
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    has_gpu = torch.cuda.is_available() or torch.xpu.is_available()
-    patient = timedelta(days=1)  # the others wait while the first one aligns, races, evaluates
-    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or (several and not has_gpu), timeout=patient)
-
-
-@contextlib.contextmanager
-def _first() -> Iterator[None]:
-    """Where accelerate started several processes: the first one does the work, the others find it complete."""
-    with _processes().main_process_first():
-        yield
 
 
 def load(request: Request, run: Run) -> Source:
@@ -82,16 +65,12 @@ def load(request: Request, run: Run) -> Source:
     for settings in recipe.phases.values():
         objectives_of(settings, source.kind)
     inputs = {"settings": settings_of(request.recipe)["source"], "seed": request.seed, "weights": source.fingerprint()}
-    with _first():
+    with first():
         run.begin("source", inputs | {"vocabulary": fingerprint(source.tokenizer.get_vocab())})
         run.finish("source")
-    threads = torch.get_num_threads()
-    hardware = {"machine": platform.machine(), "cores": os.cpu_count(), "threads": threads, "torch": torch.__version__}
-    device = _processes().device
-    hardware["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     run.note(
         lingraft=version("lingraft"), recipe=request.recipe.name, kind=source.kind, seed=request.seed,
-        source=source.facts(), hardware=hardware, examples=request.examples, notes=source.notes(recipe.predicts_next_sentence),
+        source=source.facts(), hardware=hardware(), examples=request.examples, notes=source.notes(recipe.predicts_next_sentence),
     )  # fmt: skip
     return source
 
@@ -117,7 +96,7 @@ def survey(request: Request, run: Run) -> Texts:
         parallel = resolve_parallel(given.parallel, from_code, request.to, normalisation=settings.normalisation, errors=settings.errors)
     texts: dict[str, Any] = {corpus.language: corpus} | ({"source": source_text} if source_text else {})
     inputs = {"language": request.to, "settings": settings_of(request.recipe)["text"]}
-    with _first():
+    with first():
         run.begin("text", inputs | {f"{name} text": text.survey.fingerprint for name, text in texts.items()})
         run.note(language=request.to, text={name: {**asdict(text.survey), "places": list(text.places)} for name, text in texts.items()})
         write_text(run.path / RECIPE, request.recipe.to_toml())
@@ -129,9 +108,9 @@ def tokenizer(request: Request, run: Run, source: Source, texts: Texts) -> PreTr
     """The target's tokenizer: trained on the training part of the text (joint: of both texts), read, or the source's own."""
     settings, folder = request.recipe.tokenizer, run.path / "tokenizer" / request.to
     corpora = [texts.target, texts.source] if settings.vocabulary == "joint" else [texts.target]
-    with _first():
+    with first():
         if not run.begin("tokenizer", {"settings": settings_of(request.recipe)["tokenizer"]}):
-            lines = (line for corpus in corpora if corpus for document in corpus.split("train") for line in document.lines)
+            lines = training_lines([corpus for corpus in corpora if corpus], settings.alpha)
             with atomic_folder(run.path / "tokenizer" / "source") as temporary:
                 source.tokenizer.save_pretrained(temporary)
             with atomic_folder(folder) as temporary:
@@ -157,7 +136,7 @@ def tokens(request: Request, run: Run, source: Source, texts: Texts, made: PreTr
         encoded.append((texts.source.language, texts.source, old))
     parallel = texts.parallel if request.recipe.reads_parallel else None
     inputs = {"languages": [code for code, _, _ in encoded]} | ({"parallel": parallel.survey.fingerprint} if parallel else {})
-    with _first():
+    with first():
         if not run.begin("tokens", inputs):
             for code, corpus, reading in encoded:
                 encode_to_shards(corpus.split("train"), reading, folder / code, end_id=end_id(reading))
@@ -165,7 +144,8 @@ def tokens(request: Request, run: Run, source: Source, texts: Texts, made: PreTr
                 encode_sides(parallel.pairs, (old, made), folder / "parallel")
             run.finish("tokens")
     target, *others = (Shards.open(folder / code) for code, _, _ in encoded)
-    return tongues(source, made, target, next(iter(others), None), disjoint, open_sides(folder / "parallel") if parallel else None)
+    lines = open_sides(folder / "parallel") if parallel else None
+    return tongues(source, made, request.to, target, next(iter(others), None), disjoint, lines)
 
 
 def rows(request: Request, run: Run, source: Source, spoken: Tongues, texts: Texts, options: Options) -> Rows:
@@ -176,7 +156,7 @@ def rows(request: Request, run: Run, source: Source, spoken: Tongues, texts: Tex
     for phase in request.recipe.phases.values():
         spoken.data(phase)
     inputs = {"settings": settings_of(request.recipe)["rows"], **fingerprints(given, used(settings), texts.parallel)}
-    with _first():
+    with first():
         if not run.begin("rows", inputs):
             num_old = check_fits(source.model, 0)
             aids = Aids(
@@ -207,7 +187,7 @@ def _course(request: Request, source: Source, made: PreTrainedTokenizerBase, sha
     settings = next(iter(request.recipe.phases.values()), PhaseSettings())
     train = [part for part in settings.train if part != "adapters"] or settings.train
     settings = settings.model_copy(update={"train": train, "objective": "auto", "next_sentence": False})
-    data = Data(Tongue(made, shards).blocks(settings.length), masking(source, made))
+    data = Data(Tongue(made, shards).blocks(settings.length), masking(made, source.kind, source.tokenizer))
     total, rank = planned_steps(settings, data), request.recipe.rows.rank
     return Course(source.model, vocabulary.roles(made), data, settings, total, request.seed, rank, options.progress)
 
@@ -217,35 +197,39 @@ def _save_rows(found: NewRows, output: NewRows | None, path: Path) -> None:
     save_file(arrays, path, metadata={"origins": ",".join(ORIGINS)})  # one entry: of several, the order in the file is random
 
 
-def held_out(request: Request, run: Run, corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> HeldOut:
-    """The held-out part of the text, with its masks."""
-    path, settings = run.path / "held-out" / f"{request.to}.safetensors", request.recipe.evaluation
-    with _first():
+def held_out(request: Request, run: Run, kind: str, spoken: Tongues, texts: Mapping[str, Corpus]) -> HeldOuts:
+    """The held-out part of each text, with its masks, and how the model reads it: in blocks as long as the last phase's."""
+    settings, tokenizers = request.recipe.evaluation, {code: tongue.tokenizer for code, tongue in spoken.targets.items()}
+    paths = {code: run.path / "held-out" / f"{code}.safetensors" for code in texts}
+    with first():
         if not run.begin("held-out", {"settings": settings_of(request.recipe)["held-out"]}):
-            found = language_model.prepare(corpus.split("held-out"), tokenizer, settings, end_id(tokenizer))
-            with atomic_write(path) as temporary:
-                found.save(temporary)
+            for code, corpus in texts.items():
+                found = language_model.prepare(corpus.split("held-out"), tokenizers[code], settings, end_id(tokenizers[code]))
+                with atomic_write(paths[code]) as temporary:
+                    found.save(temporary)
             run.finish("held-out")
-    return HeldOut.load(path)
-
-
-def reader(request: Request, tokenizer: PreTrainedTokenizerBase, kind: str) -> Reader:
-    """How the model reads held-out text: in blocks as long as the last phase's."""
     length = [phase.length for phase in request.recipe.phases.values()][-1:] or [128]
+    return {code: (HeldOut.load(path), _reader(tokenizers[code], kind, length[0])) for code, path in paths.items()}
+
+
+def _reader(tokenizer: PreTrainedTokenizerBase, kind: str, length: int) -> Reader:
     before, after = vocabulary.blocks(tokenizer)
-    return Reader(length[0], tuple(before), tuple(after), tokenizer.mask_token_id if kind == "mlm" else None)
+    return Reader(length, tuple(before), tuple(after), tokenizer.mask_token_id if kind == "mlm" else None)
 
 
-def measure(request: Request, model: Any, found: HeldOut, how: Reader, which: str) -> list[dict[str, Any]]:
-    """Lines of scores.jsonl for the model as it is."""
-    facts = {"suite": "language_model", "model": which, "language": request.to, "word": word_kind(request.to)}
-    return language_model.as_lines(language_model.measure(model, found, how, request.recipe.evaluation.seed), facts)
+def measure(request: Request, spoken: Tongues, model: Any, found: HeldOuts, which: str) -> list[dict[str, Any]]:
+    """Lines of scores.jsonl for the model as it is, in each language with that language's vocabulary."""
+    lines, seed = [], request.recipe.evaluation.seed
+    for code, (text, how) in found.items():
+        facts = {"suite": "language_model", "model": which, "language": code, "word": word_kind(code)}
+        lines += language_model.as_lines(language_model.measure(spoken.targets[code].alone(model), text, how, seed), facts)
+    return lines
 
 
-def initial(request: Request, run: Run, source: Source, spoken: Tongues, found: HeldOut, how: Reader) -> None:
-    """The scores of the grafted model before any training: what the initialisation is worth."""
+def initial(request: Request, run: Run, source: Source, spoken: Tongues, found: HeldOuts) -> None:
+    """The scores of the model before any training: what the initialisation is worth."""
     if not run.begin("initial", {"settings": settings_of(request.recipe)["initial"]}) and is_main_process():
-        run.write_scores(measure(request, spoken.of_target(source.model), found, how, "initial"))
+        run.write_scores(measure(request, spoken, source.model, found, "initial"))
         run.note(parameters={part: _size(source.model, part) for part in ("all", "embeddings", "body", "head")})
         run.note(body=body_fingerprint(source.model))
         run.finish("initial")
@@ -255,9 +239,7 @@ def _size(model: Any, part: str) -> int:
     return sum(parameter.numel() for parameter in parameters_of(model, part).values())
 
 
-def phase(
-    request: Request, run: Run, source: Source, spoken: Tongues, found: HeldOut, how: Reader, name: str, options: Options
-) -> None:  # fmt: skip
+def phase(request: Request, run: Run, source: Source, spoken: Tongues, found: HeldOuts, name: str, options: Options) -> None:
     """Train one phase, or go on with it, or take its result."""
     settings = request.recipe.phases[name]
     data = spoken.data(settings)
@@ -272,16 +254,17 @@ def phase(
         "threads": torch.get_num_threads(),
     }
     is_done = run.begin(f"phase.{name}", inputs)
-    sample, seen = spoken.placed(found.head(SAMPLE), how)
+    samples = [spoken.targets[code].heard(text.head(SAMPLE), how) for code, (text, how) in found.items()]
     options = replace(
         options,
         record=run.record,
         resumed=lambda step: run.forget_metrics(name, step),
-        evaluate=lambda model: language_model.held_out_loss(model, sample, seen),
+        evaluate=lambda model: fmean(language_model.held_out_loss(model, *sample) for sample in samples),
     )
+    found_rows = read_rows(run) if request.recipe.verb == "transfer" else None
     began = time.monotonic()
     try:
-        speed = train_best(request, run, source, spoken, read_rows(run), data, name, total, own_seed, options)
+        speed = train_best(request, run, source, spoken, found_rows, data, name, total, own_seed, options)
     finally:
         if not is_done:
             run.spend(name, time.monotonic() - began)
@@ -300,7 +283,7 @@ def _total(request: Request, run: Run, source: Source, data: Data, name: str) ->
         return planned_steps(settings, data)
     kept = run.facts.get("steps_from_minutes", {})
     if f"{name} {request.minutes}" not in kept:
-        with _first():
+        with first():
             steps = steps_for(source.model, settings, data, request.minutes / len(request.recipe.phases) / (1 + settings.restarts))
             run.note(steps_from_minutes={**kept, f"{name} {request.minutes}": steps})
     return int(run.facts["steps_from_minutes"][f"{name} {request.minutes}"])
@@ -311,31 +294,34 @@ def planned_steps(settings: PhaseSettings, data: Data) -> int:
     return settings.steps if settings.steps is not None else math.ceil(data.per_epoch(settings) * settings.epochs)
 
 
-def evaluate(request: Request, run: Run, source: Source, spoken: Tongues, found: HeldOut, how: Reader) -> None:
+def evaluate(request: Request, run: Run, source: Source, spoken: Tongues, found: HeldOuts) -> None:
     """The scores of the finished model."""
     if not run.begin("evaluation", {"settings": settings_of(request.recipe)["evaluation"]}) and is_main_process():
         before = [line for line in run.lines(SCORES) if line["model"] == "initial"]
-        run.write_scores(before + measure(request, spoken.of_target(source.model), found, how, "final"))
+        run.write_scores(before + measure(request, spoken, source.model, found, "final"))
         run.finish("evaluation")
 
 
 def export(request: Request, run: Run, source: Source, spoken: Tongues) -> None:
-    """A plain transformers folder with its card, and the report; with disjoint vocabularies one for the source's language too."""
+    """A plain transformers folder with its card, and the report; with disjoint vocabularies one for each of the other languages too."""
     if not run.begin("model", {"settings": settings_of(request.recipe)["model"]}) and is_main_process():
         run.note(graft=facts(request.recipe, source.model))
         multiply_out(source.model)
         detach_next_sentence_head(source.model)
-        if spoken.source and spoken.target.ids is not None:
-            with atomic_folder(run.path / f"{MODEL}-{spoken.source.shards.folder.name}") as temporary:
-                spoken.of_source(source.model, source.tokenizer).save_pretrained(temporary)
-                source.tokenizer.save_pretrained(temporary)
+        for code, tongue in spoken.separate.items():
+            with atomic_folder(run.path / f"{MODEL}-{code}") as temporary:
+                _save(tongue, source.model, temporary)
         with atomic_folder(run.path / MODEL) as temporary:
-            model = spoken.of_target(source.model)
-            model.save_pretrained(temporary)
-            save_adapters(model, temporary)
-            spoken.target.tokenizer.save_pretrained(temporary)
+            _save(spoken.target, source.model, temporary)
             write_text(temporary / "README.md", model_card(run.path))
         run.note(final_body=body_fingerprint(source.model))
         run.finish("model")
     if is_main_process():
         write_report([run.path])
+
+
+def _save(tongue: Tongue, model: Any, folder: Path) -> None:
+    alone = tongue.alone(model)
+    alone.save_pretrained(folder)
+    save_adapters(alone, folder)
+    tongue.tokenizer.save_pretrained(folder)

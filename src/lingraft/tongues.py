@@ -1,8 +1,9 @@
-"""The languages that a run trains on: one tokenizer for both, or one for each, whose vocabularies the model has one behind the other."""
+"""The languages that a run trains on: one tokenizer for all, or one for each, whose vocabularies the model has one behind the other."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,25 @@ class Tongue:
     def blocks(self, length: int) -> Blocks:
         """Training text in blocks. Raises TextError where it is too short for one."""
         before, after = (tuple(self.placed(part).tolist()) for part in vocabulary.blocks(self.tokenizer))
-        return Blocks(self.shards.tokens, length, before, after, self.ids).check("training")
+        return Blocks(self.shards.tokens, length, before, after, self.ids).check(f"{self.shards.folder.name} training")
+
+    def alone(self, model: Any) -> Any:
+        """`model` with this language's vocabulary alone: itself, where it has no other, else a copy."""
+        if self.ids is None:
+            return model
+        made = copy.deepcopy(model)
+        multiply_out(made)
+        rows = picked(self.ids, model.get_input_embeddings().weight.shape[0])
+        graft(made, rows, vocabulary.roles(self.tokenizer), seed=0)
+        return made
+
+    def heard(self, found: HeldOut, how: Reader) -> tuple[HeldOut, Reader]:
+        """Held-out text of this language, in the model's ids."""
+        if self.ids is None:
+            return found, how
+        before, after = (tuple(self.placed(part).tolist()) for part in (how.prefix, how.suffix))
+        mask = None if how.mask is None else int(self.placed([how.mask])[0])
+        return replace(found, ids=self.placed(found.ids), shown=self.placed(found.shown)), Reader(how.length, before, after, mask)
 
     def frame(self, model: Any) -> Frame:
         """What stands around two texts."""
@@ -53,26 +72,40 @@ class Tongue:
 
 @dataclass(frozen=True, slots=True)
 class Tongues:
-    """The target's language, and the source's where a phase trains on it. masking: of all the model's ids. model: what is trained.
+    """Code -> each language that the run is for (one in a transfer), and the source's where a phase trains on it.
 
+    masking: of all the model's ids. num_source: tokens of the source's tokenizer. model: what is trained.
     translations: where a phase trains on parallel text, the two sides of it, whose documents are its lines.
     """
 
-    target: Tongue
+    targets: Mapping[str, Tongue]
     source: Tongue | None
     masking: Vocabulary
-    num_source: int
+    num_source: int = 0
     model: Any = None
     translations: tuple[tuple[Tongue, Tongue], ...] = ()
 
+    @property
+    def target(self) -> Tongue:
+        """The first, or only, language that the run is for."""
+        return next(iter(self.targets.values()))
+
+    @property
+    def separate(self) -> dict[str, Tongue]:
+        """Code -> the languages that get a folder of their own beside `model`, since their vocabulary is another one."""
+        if self.target.ids is None:
+            return {}
+        others = {} if self.source is None else {self.source.shards.folder.name: self.source}
+        return (dict(self.targets) if len(self.targets) > 1 else {}) | others
+
     def data(self, settings: PhaseSettings) -> Data:
         """What a phase trains on. Raises TextError where a text is too short for one block, or has no pairs."""
-        named = {"target": self.target, "source": self.source}
+        named = {"target": list(self.targets.values()), "source": [self.source] if self.source else []}
         paired = settings.next_sentence and self.model is not None and next_sentence_head(self.model) is not None
-        tongues = [tongue for name in settings.languages if (tongue := named[name])]
+        tongues = [tongue for name in settings.languages for tongue in named[name]]
         parts = [tongue.pairs(settings.length, self.model) if paired else tongue.blocks(settings.length) for tongue in tongues]
         parallel = self._parallel(settings.length) if "tlm" in settings.objectives else []
-        return Data(mixture(parts), self.masking, mixture(parallel) if parallel else None)
+        return Data(mixture(parts, settings.alpha), self.masking, mixture(parallel, settings.alpha) if parallel else None)
 
     def _parallel(self, length: int) -> list[Translations]:
         return [
@@ -93,64 +126,60 @@ class Tongues:
         found = vocabulary.roles(self.target.tokenizer)
         return dict(zip(found, self.target.placed(found.values()).tolist(), strict=True))
 
-    def of_target(self, model: Any) -> Any:
-        """`model` with the target's vocabulary alone: itself, where it has no other."""
-        return model if self.target.ids is None else _with_ids(model, self.target.ids, self.target.tokenizer)
-
-    def of_source(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> Any:
-        """A copy of `model` with the vocabulary of the source's tokenizer alone."""
-        return _with_ids(model, np.arange(self.num_source), tokenizer)
-
-    def placed(self, found: HeldOut, how: Reader) -> tuple[HeldOut, Reader]:
-        """Held-out text of the target, in the model's ids."""
-        if self.target.ids is None:
-            return found, how
-        place = self.target.placed
-        before, after = (tuple(place(part).tolist()) for part in (how.prefix, how.suffix))
-        mask = None if how.mask is None else int(place([how.mask])[0])
-        return replace(found, ids=place(found.ids), shown=place(found.shown)), Reader(how.length, before, after, mask)
-
-
-def _with_ids(model: Any, ids: Ints, tokenizer: PreTrainedTokenizerBase) -> Any:
-    """A copy of `model` whose row i is its row ids[i]."""
-    made = copy.deepcopy(model)
-    multiply_out(made)
-    graft(made, picked(ids, model.get_input_embeddings().weight.shape[0]), vocabulary.roles(tokenizer), seed=0)
-    return made
-
 
 def tongues(
     source: Source,
     made: PreTrainedTokenizerBase,
+    code: str,
     target: Shards,
     from_source: Shards | None,
     disjoint: bool,
     lines: tuple[Shards, Shards] | None = None,
 ) -> Tongues:
-    """`from_source`: the source's text, by its own tokenizer where the vocabularies are disjoint, else by the target's; `lines`: the
-    source's and the target's lines of parallel text, alike."""
-    ids = vocabulary.stacked_ids(source.tokenizer, made) if disjoint else None
-    old = source.tokenizer if disjoint else made
-    other = None if from_source is None else Tongue(old, from_source)
-    translations = ((Tongue(old, lines[0]), Tongue(made, lines[1], ids)),) if lines else ()
-    of_all = masking(source, made)
-    if ids is not None:
-        of_all = _joined(masking(source, source.tokenizer), of_all, ids)
-    return Tongues(Tongue(made, target, ids), other, of_all, len(vocabulary.tokens(source.tokenizer)), source.model, translations)
+    """Of a transfer. from_source: the source's text, by its own tokenizer where the vocabularies are disjoint, else by the target's;
+    lines: the source's and the target's lines of parallel text, alike."""
+    old = source.tokenizer
+    own, ids = beside([old, made]) if disjoint else (None, None)
+    reading = old if disjoint else made
+    other = None if from_source is None else Tongue(reading, from_source, own)
+    of_target = masking(made, source.kind, old)
+    of_all = of_target if own is None or ids is None else together([masking(old, source.kind), of_target], [own, ids])
+    translations = ((Tongue(reading, lines[0], own), Tongue(made, lines[1], ids)),) if lines else ()
+    targets, num_source = {code: Tongue(made, target, ids)}, len(vocabulary.tokens(old))
+    return Tongues(targets, other, of_all, num_source, source.model, translations)
 
 
-def masking(source: Source, made: PreTrainedTokenizerBase) -> Vocabulary:
-    """What masking needs to know of the target's vocabulary."""
+def beside(tokenizers: Sequence[PreTrainedTokenizerBase]) -> list[Ints]:
+    """The ids of each one's tokens where their vocabularies stand one behind the other; specials of the same role are the first's."""
+    first, *others = tokenizers
+    alone = size = len(vocabulary.tokens(first))
+    found = [np.arange(size)]
+    for own in others:
+        ids = vocabulary.stacked_ids(first, own)
+        ids[ids >= alone] += size - alone
+        size = max(size, int(ids.max()) + 1)
+        found.append(ids)
+    return found
+
+
+def masking(made: PreTrainedTokenizerBase, kind: str, source: PreTrainedTokenizerBase | None = None) -> Vocabulary:
+    """What masking needs to know of a tokenizer's vocabulary; new are the tokens that the source's has not, without one none."""
     spelled = vocabulary.spelling(made)
     special = sorted({*vocabulary.special_ids(made), *vocabulary.unused(made, len(spelled))})
     starts = np.array([text.startswith(vocabulary.WORD) for text in spelled])
-    mask = made.mask_token_id if source.kind == "mlm" else None
-    new = vocabulary.new_ids(source.tokenizer, made)
+    mask = made.mask_token_id if kind == "mlm" else None
+    new = np.zeros(0, dtype=np.int64) if source is None else vocabulary.new_ids(source, made)
     return Vocabulary(len(spelled), mask, np.array(special, dtype=np.int64), starts, new)
 
 
+def together(parts: Sequence[Vocabulary], ids: Sequence[Ints]) -> Vocabulary:
+    """Vocabularies one behind the other, as `beside` has them: ids (num_tokens,) of each."""
+    first, *others = zip(parts, ids, strict=True)
+    return reduce(lambda old, other: _joined(old, *other), others, first[0])
+
+
 def _joined(old: Vocabulary, own: Vocabulary, ids: Ints) -> Vocabulary:
-    """The source's vocabulary with the target's behind it."""
+    """Vocabularies with another one behind them."""
     behind = ids >= old.size
     starts = np.concatenate([old.starts, own.starts[behind]])
     mask = None if own.mask is None else int(ids[own.mask])

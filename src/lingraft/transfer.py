@@ -40,7 +40,8 @@ def transfer(
     Raises LingraftError where something the user gave is wrong; Interrupted after a signal: the same call goes on.
     """
     given = Given(listed(source_text), listed(parallel), listed(lexicon), listed(vectors), helper)
-    request = Request(model, to, listed(text), given, load_recipe(recipe, changes), Path(out), seed, minutes, examples)
+    chosen = load_recipe(recipe, changes).for_verb("transfer")
+    request = Request(model, to, listed(text), given, chosen, Path(out), seed, minutes, examples)
     options = options or Options()
     with opened(request, restart_from) as run:
         check_aids(request)
@@ -51,10 +52,10 @@ def transfer(
         rows = stages.rows(request, run, source, tongues, texts, options)
         operate(request, source, tongues, rows, seed)
         check_phases(request, source.model)
-        held_out, reader = stages.held_out(request, run, texts.target, tokenizer), stages.reader(request, tokenizer, source.kind)
-        stages.initial(request, run, source, tongues, held_out, reader)
-        for name in request.recipe.phases:
-            stages.phase(request, run, source, tongues, held_out, reader, name, options)
-        stages.evaluate(request, run, source, tongues, held_out, reader)
+        held_out = stages.held_out(request, run, source.kind, tongues, {to: texts.target})
+        stages.initial(request, run, source, tongues, held_out)
+        for name in chosen.phases:
+            stages.phase(request, run, source, tongues, held_out, name, options)
+        stages.evaluate(request, run, source, tongues, held_out)
         stages.export(request, run, source, tongues)
     return run

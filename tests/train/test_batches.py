@@ -79,3 +79,16 @@ def test_a_mixture_has_the_blocks_of_its_texts_each_once_in_an_epoch():
     seen = np.concatenate([mixture.batch(step, 6, seed=0)[:, 1] for step in range(4)])
     assert sorted(seen) == sorted(read[:, 1])
     assert 0 < (seen[:12] >= 1000).sum() < 10, "mixed"
+
+
+def test_upsampled_texts_come_in_their_shares_and_every_block_equally_often():
+    other = Blocks(np.arange(1000, 1030, dtype=np.uint16), length=10, prefix=(1,), suffix=(2, 3))  # 4 blocks, beside 14
+    mixture = Mixture((BLOCKS, other), alpha=0.5)
+    share = 4**0.5 / (4**0.5 + 14**0.5)
+    assert mixture.slots.tolist() == [14, round(14 * share / (1 - share))] == [14, 7]
+    seen = np.concatenate([mixture.batch(step, 6, seed=3)[:, 1] for step in range(14)])  # 84 blocks: 4 epochs
+    firsts, counts = np.unique(seen, return_counts=True)
+    assert counts[firsts < 1000].tolist() == [4] * 14
+    assert counts[firsts >= 1000].tolist() == [7] * 4
+    assert np.array_equal(mixture.batch(9, 6, seed=3), Mixture((BLOCKS, other), alpha=0.5).batch(9, 6, seed=3)), "of step and seed alone"
+    assert Mixture((BLOCKS, other), alpha=0.0).slots.tolist() == [14, 14]

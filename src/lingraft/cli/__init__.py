@@ -16,6 +16,7 @@ from lingraft.cli import (
     finetune,
     grafts,
     lexicon,
+    pretrain,
     probe,
     recipes,
     report,
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("transfer")(transfer.transfer)
+app.command("pretrain")(pretrain.pretrain)
 app.command("finetune")(finetune.finetune)
 app.command("swap")(swap.swap)
 app.command("grafts")(grafts.grafts)

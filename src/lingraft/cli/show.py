@@ -73,6 +73,34 @@ def score_table(runs: Sequence[tuple[str, Run]]) -> None:
     Console().print(table)
 
 
+def language_table(run: Run) -> None:
+    """Print the scores of a run, a row for each language."""
+    from rich.console import Console
+    from rich.table import Table
+
+    names = ("bits_per_byte", "bits_per_word", "loss", "mrr")
+    table = Table("held-out text", *(name.replace("_", " ") for name in names))
+    for code, scores in run.languages.items():
+        table.add_row(code, *(f"{scores[name]:.4f}" for name in names))
+    Console().print(table)
+
+
+def share_table(run: Run) -> None:
+    """Print how much text each language has, and what up-sampling makes of it; nothing for one language."""
+    from rich.console import Console
+    from rich.table import Table
+
+    lines = run.facts.get("shares") or []
+    if not lines:
+        return
+    table = Table(*(name.replace("_share", " %").replace("phase.", "batches of ") for name in lines[0]))
+    for line in lines:
+        table.add_row(
+            *(f"{value:.1%}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value for value in line.values())
+        )
+    Console().print(table)
+
+
 def evaluation_table(result: Mapping[str, Any]) -> None:
     """Print scores of an evaluation, in percent: a row for each language and score, with what the baseline reaches."""
     from rich.console import Console

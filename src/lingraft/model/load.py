@@ -216,14 +216,14 @@ def load_source(name: str, *, seed: int, random_weights: bool = False, next_sent
         raise ModelError(
             f"{type(model).__name__} of {name!r} has no input or output embeddings that transformers names: it cannot be grafted."
         )
-    _check_predictions(model, name)
+    check_predictions(model, name)
     if next_sentence and next_sentence_head(model) is None:
         warnings.warn(NO_PAIRS, LingraftWarning, stacklevel=2)
     return Source(name, model, tokenizer, kind, added)
 
 
 @torch.no_grad()
-def _check_predictions(model: Any, name: str) -> None:
+def check_predictions(model: Any, name: str) -> None:
     """Raise ModelError for a family whose predictions at chosen positions are not its predictions there: its parts are joined otherwise."""
     ids, positions = torch.arange(14).reshape(2, 7), torch.tensor([3, 9])
     predictor = Predictor(model)

@@ -1,6 +1,6 @@
 """Putting new rows into a model: input matrix, untied output matrix, output biases, special-token ids, position offsets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -87,14 +87,18 @@ def _refill(new: dict[str, nn.Parameter], old: dict[str, torch.Tensor], rows: Se
 
 def _set_special_ids(model: Any, roles: Mapping[str, int]) -> None:
     """Config and generation config get the new ids; families that count positions from the padding id get their table shifted."""
-    configs = [model.config, getattr(model, "generation_config", None), model.base_model]
+    set_special_ids([model.config, getattr(model, "generation_config", None), model.base_model], roles)
+    if "pad" in roles:
+        _move_padding(model, roles["pad"])
+
+
+def set_special_ids(configs: Iterable[Any], roles: Mapping[str, int]) -> None:
+    """Put a vocabulary's ids, by role, where a configuration has ids of special tokens."""
     for role, names in ROLE_IDS.items():
         for name in names:
             for config in configs:
                 if isinstance(getattr(config, name, None), int) and (role in roles or name.endswith("_token_id")):
                     setattr(config, name, roles.get(role))
-    if "pad" in roles:
-        _move_padding(model, roles["pad"])
 
 
 def _move_padding(model: Any, pad: int) -> None:

@@ -213,6 +213,22 @@ def language_of(specs: Sequence[str], default: str) -> str:
     return next((owner for spec in specs if (owner := _name_language(spec, "")[0])), default)
 
 
+def by_language(specs: Sequence[str], default: str | None) -> dict[str, list[str]]:
+    """Code -> the specs of that language, in the order given; `default` is the language of specs without a code.
+
+    Raises TextError where a spec has no code and there is no default, LanguageError where a code does not exist.
+    """
+    found: dict[str, list[str]] = {}
+    for spec in specs:
+        owner, place = _name_language(spec, parse(default).code if default else "")
+        if not owner:
+            raise TextError(f"Which language is {spec!r}? Name it: --text CODE={spec}, or --language CODE.")
+        found.setdefault(owner, []).append(f"{owner}={place}")
+    if not found:
+        raise TextError("No text is named. Give some with --text CODE=PATH.")
+    return found
+
+
 def _name_language(spec: str, code: str) -> tuple[str, str]:
     """(language, spec without its `CODE=`); a file whose name has a '=' is a file."""
     owner, equals, rest = spec.partition("=")

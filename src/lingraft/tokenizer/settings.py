@@ -15,12 +15,15 @@ class TokenizerSettings(BaseModel):
     vocabulary: Literal["replace", "extend", "joint", "disjoint", "source"] = Field(
         "replace",
         description="replace: a tokenizer for the target; extend: the source's, with tokens of the target's text behind its own; "
-        "joint: one for both languages; disjoint: one for the target, and while the model trains the source's beside it; "
+        "joint: one for all languages; disjoint: one for each language, side by side while the model trains; "
         "source: the source's own",
     )
     algorithm: Literal["same", "wordpiece", "unigram", "bpe"] = Field("same", description="how to train it; same: as the source's")
     size: int = Field(32000, ge=16, description="tokens, specials included; with extend: tokens that are added")
     lowercase: bool = Field(False, description="fold case")
+    alpha: float = Field(
+        1.0, ge=0, le=1, description="of several texts, up-sample the small ones: shares of the lines to this power; 1: as they are"
+    )
     read: str | None = Field(None, description="folder or hub id of a tokenizer to use instead of training one")
 
     @model_validator(mode="after")

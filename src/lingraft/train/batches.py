@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from lingraft.errors import TextError
+from lingraft.text.balance import repeats
 
 Ids = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]
@@ -101,33 +103,48 @@ class Blocks:
         return self.read(drawn(step, size, seed, len(self)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mixture:
-    """Blocks of several texts as if of one: each text comes in proportion to its size."""
+    """Blocks of several texts as if of one. Of a text with the share p of the blocks, a share q ~ p^alpha of a batch comes on average
+    (Conneau & Lample 2019, section 3.1): with alpha = 1 in proportion to its size, with less the small texts more often.
+
+    An epoch has every block of the text that is seen least often once, those of the others as often as that takes.
+    """
 
     parts: tuple[Readable, ...]
+    alpha: float = 1.0
+
+    @cached_property
+    def slots(self) -> Ids:
+        """(num_parts,) blocks of each text in an epoch."""
+        sizes = np.array([len(part) for part in self.parts])
+        return np.rint(sizes * repeats(sizes, self.alpha)).astype(np.int64)
 
     def __len__(self) -> int:
-        return sum(map(len, self.parts))
+        return int(self.slots.sum())
 
     def read(self, indices: Ids, keys: Keys | None = None) -> Ids | Inputs:
-        """(len(indices), length) ids, with what belongs to them. keys: as of `keys_of`."""
+        """(len(indices), length) ids, with what belongs to them. keys: as of `keys_of`. indices: counted on over epochs, so that a text
+        seen 1.5 times in each is seen evenly."""
         keys = keys_of(0, len(indices), 0) if keys is None else keys
-        ends = np.cumsum([len(part) for part in self.parts])
-        owner = np.searchsorted(ends, indices, side="right")
+        epochs, slots = np.divmod(indices, len(self))
+        ends = np.cumsum(self.slots)
+        owner = np.searchsorted(ends, slots, side="right")
         places = [np.flatnonzero(owner == number) for number in range(len(self.parts))]
-        starts = [end - len(part) for end, part in zip(ends, self.parts, strict=True)]
-        found = [part.read(indices[here] - start, keys[here]) for part, start, here in zip(self.parts, starts, places, strict=True)]
+        found = []
+        for part, size, end, here in zip(self.parts, self.slots, ends, places, strict=True):
+            found.append(part.read((slots[here] - (end - size) + epochs[here] * size) % len(part), keys[here]))
         return in_order(found, places)
 
     def batch(self, step: int, size: int, seed: int) -> Ids | Inputs:
         """(size, length) ids of the step's global batch, as of `Blocks`."""
-        return self.read(drawn(step, size, seed, len(self)), keys_of(step, size, seed))
+        epochs = np.arange(step * size, (step + 1) * size, dtype=np.int64) // len(self)
+        return self.read(drawn(step, size, seed, len(self)) + epochs * len(self), keys_of(step, size, seed))
 
 
-def mixture(parts: Sequence[Readable]) -> Any:
+def mixture(parts: Sequence[Readable], alpha: float = 1.0) -> Any:
     """The parts as one; of one part, itself."""
-    return parts[0] if len(parts) == 1 else Mixture(tuple(parts))
+    return parts[0] if len(parts) == 1 else Mixture(tuple(parts), alpha)
 
 
 def in_order(found: Sequence[Ids | Inputs], places: Sequence[Ids]) -> Ids | Inputs:

@@ -72,7 +72,10 @@ class PhaseSettings(TrainingSettings):
     )
     start_from: str | None = Field(None, description="the phase to start from; by default the one before")
     languages: list[Literal["target", "source"]] = Field(
-        ["target"], min_length=1, description="whose text it trains on; of both, blocks come in proportion to the sizes of the texts"
+        ["target"], min_length=1, description="whose text it trains on; target: of all languages that the run is for"
+    )
+    alpha: float = Field(
+        1.0, ge=0, le=1, description="of several texts, up-sample the small ones: shares of the blocks to this power; 1: as they are"
     )
     objective: Literal["auto", "mlm", "clm", "tlm", "mlm+tlm"] = Field(
         "auto", description="auto: mlm or clm, what the source is; tlm: mlm on parallel text, a line and its translation in each block; "
