@@ -288,7 +288,7 @@ def test_the_whole_way_in_the_cipher_world(pico: Pico, world: World, tmp_path: P
         rows = ["\n".join(f"{i}\t{letters(w)}\t_\t{tags[w]}\t_\t_\t0\t_\t_\t_" for i, w in enumerate(line, 1)) for line in some]
         places[name] = tmp_path / f"{name}.conllu"
         places[name].write_text("\n\n".join(rows) + "\n\n")
-    changes = ["steps=80", "batch=16", "learning_rate=1e-2", "precision=float32"]
+    changes = ["steps=140", "batch=16", "learning_rate=1e-2", "precision=float32"]
     told = lingraft.finetune(
         str(pico("bert")), task="pos", train=str(places["train"]), freeze=["embeddings"], changes=changes, out=tmp_path / "task"
     )
