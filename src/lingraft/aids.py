@@ -1,7 +1,6 @@
 """What row methods may ask for. A method's parameters name its aids; only those are gathered, and each of them once."""
 
 import inspect
-import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,8 +37,16 @@ USES = {
     "new_vectors": ("vectors", "source_text", "lexicon"),
     "helper_vectors": ("helper",),
     "old_ranks": ("source_text",),
+    "mapped_vectors": ("source_text",),
+    "token_pairs": ("lexicon",),
 }
-NEEDS = {"alignment": ("parallel",), "word_pairs": ("parallel",), "dictionary": ("lexicon",), "new_vectors": ("vectors", "source_text")}
+NEEDS = {
+    "alignment": ("parallel",),
+    "word_pairs": ("parallel",),
+    "dictionary": ("lexicon",),
+    "token_pairs": ("lexicon",),
+    "new_vectors": ("vectors", "source_text"),
+}
 OWN = VectorSettings()  # FOCUS's: cbow, 100 dimensions, 3 epochs
 WORDS = VectorSettings(architecture="skipgram", dimension=300, epochs=5, min_count=5, ngrams=True)
 
@@ -61,7 +68,8 @@ class Given:
 
 def parameters(settings: RowSettings) -> list[str]:
     """The aids that the recipe's row methods ask for."""
-    return list(dict.fromkeys(name for method in settings.methods for name in inspect.signature(ROWS[method]).parameters))
+    names = dict.fromkeys(name for method in settings.methods for name in inspect.signature(ROWS[method]).parameters)
+    return [*names, *(["token_pairs"] if "mapped_vectors" in names and settings.mapping == "lexicon" else [])]
 
 
 def used(settings: RowSettings) -> set[str]:
@@ -148,18 +156,15 @@ class Aids:
     @cached_property
     def new_classes(self) -> Ints:
         """(num_new,) number of script and position of each new token."""
-        return self._classes(self.new_spelling)
+        return np.array(list(map(vocabulary.class_number, self.new_spelling)), dtype=np.int64)
 
     @cached_property
     def old_classes(self) -> Ints:
         """(num_old,) number of script and position of each old token, -1 beyond the tokenizer."""
         found = np.full(self.num_old, -1, dtype=np.int64)
-        classes = self._classes(vocabulary.spelling(self.source))
-        found[: len(classes)] = classes[: self.num_old]
+        classes = list(map(vocabulary.class_number, vocabulary.spelling(self.source)))[: self.num_old]
+        found[: len(classes)] = classes
         return found
-
-    def _classes(self, spelled: Sequence[str]) -> Ints:
-        return np.array([_class_number(text) for text in spelled], dtype=np.int64)
 
     # From text
 
@@ -189,15 +194,58 @@ class Aids:
     def own_vectors(self) -> Floats:
         """(num_new, d) vectors of the new tokens, trained on the training text as the target's tokenizer cuts it; specials have zeros."""
         names = vocabulary.tokens(self.target)
-        ids, starts = self.shards.tokens, self.shards.sentences
-
-        def sentences() -> Iterator[list[str]]:
-            for first, last in pairwise(starts):
-                yield [names[i] for i in ids[first:last]]
-
-        made = train_vectors(sentences, OWN, self.seed).lookup(names)
+        made = train_vectors(self._sentences, OWN, self.seed).lookup(names)
         made[[i for i, text in enumerate(self.new_spelling) if not text]] = 0
         return made
+
+    def _sentences(self) -> Iterator[list[str]]:
+        """The training text as the target's tokenizer cuts it."""
+        names, ids = vocabulary.tokens(self.target), self.shards.tokens
+        for first, last in pairwise(self.shards.sentences):
+            yield [names[i] for i in ids[first:last]]
+
+    @cached_property
+    def old_rows(self) -> Floats:
+        """(num_old, dim) the source's input matrix."""
+        return self.model.get_input_embeddings().weight.detach().float().numpy()  # type: ignore[no-any-return]
+
+    @cached_property
+    def _static(self) -> tuple[Ints, Vectors]:
+        """Ids of new tokens, the most frequent first, and their vectors, as wide as the old rows, named by spelling."""
+        from lingraft.vectors.tokens import drawn, skipgram
+
+        names, width, seed = vocabulary.tokens(self.target), self.old_rows.shape[1], self.seed
+        number = {names[i]: int(i) for i in self.new_ranks}
+        made = drawn(list(number), width, seed) if self.settings.vectors == "random" else skipgram(self._sentences, number, width, seed)
+        ids = np.array([number[name] for name in made.words], dtype=np.int64)
+        return ids, replace(made, words=[self.new_spelling[i] for i in ids])
+
+    @cached_property
+    def static_vectors(self) -> tuple[Ints, Floats]:
+        """Ids of new tokens, and their vectors (n, dim) of unit length around zero."""
+        from lingraft.vectors.tokens import centred
+
+        ids, vectors = self._static
+        return ids, centred(vectors.matrix)
+
+    @cached_property
+    def mapped_vectors(self) -> tuple[Ints, Floats]:
+        """Ids of new tokens, and their vectors (n, dim) of unit length among the old rows. Raises RecipeError without a mapping."""
+        from lingraft.vectors.tokens import mapped_onto
+
+        (ids, new), spelled, mark = self._static, vocabulary.spelling(self.source), vocabulary.WORD
+        old = Vectors([spelled[i] for i in self.old_ranks], self.old_rows[self.old_ranks])
+        pairs = [(mark + target, mark + source) for source, target, _ in self._entries]
+        rows, trust = mapped_onto(new, old, self.settings.mapping, pairs, self.seed)
+        self._judge(trust)
+        return ids, rows
+
+    def _judge(self, trust: Any) -> None:
+        """Note what a mapping is worth. Raises RecipeError where it is not to be trusted; rows.trust = false: warns."""
+        from lingraft.vectors.tokens import insist
+
+        self.notes["mapping"] = trust.measures()
+        insist(trust, is_strict=self.settings.trust)
 
     @cached_property
     def helper_vectors(self) -> Floats:
@@ -233,11 +281,7 @@ class Aids:
         old, new = self._word_vectors()
         entries = [(source, target) for source, target, _ in self._entries] if self.given.lexicon else None
         mapping = map_spaces(old, new, start=entries or "identical", method="procrustes" if entries else "self-learning")
-        if not mapping.trust.reliable:
-            raise RecipeError(
-                f"The two languages' word vectors could not be mapped onto one another ({mapping.trust.reason}). Give a --lexicon, "
-                "more --source-text and --text, or choose a recipe without vectors."
-            )
+        self._judge(mapping.trust)
         return (
             subword_vectors(self.target, new, mapping.target(new.matrix), len(self.new_spelling)),
             subword_vectors(self.source, old, mapping.source(old.matrix), self.num_old),
@@ -307,11 +351,3 @@ class Aids:
 
 def _as_words(pair: tuple[list[int], list[int]]) -> Pair:
     return [str(i) for i in pair[0]], [str(i) for i in pair[1]]
-
-
-def _class_number(text: str) -> int:
-    """A number for the script of a token's first letter (the first word of its Unicode name; what is no letter has a class of its own)
-    and whether the token begins a word; the same in every process."""
-    letter = next((letter for letter in text if letter.isalpha()), "")
-    script = unicodedata.name(letter, "?").split()[0] if letter else ""
-    return int.from_bytes(script.encode()[:6].ljust(6, b"\0"), "big") * 2 + text.startswith(vocabulary.WORD)

@@ -7,6 +7,7 @@ from lingraft.embeddings.neighbours import clp, clp_plus, focus, ofa, ramen_mono
 from lingraft.embeddings.overlap import copy, distilled, keep, pieces
 from lingraft.embeddings.pursuit import omp
 from lingraft.embeddings.rows import ORIGINS, Group, NewRows, Vocabularies, blended, layered, unchanged
+from lingraft.embeddings.static import mapped, static
 from lingraft.embeddings.statistics import heuristic, random, rank
 
 ROWS: dict[str, Callable[..., NewRows]] = {
@@ -18,6 +19,7 @@ ROWS: dict[str, Callable[..., NewRows]] = {
     "heuristic": heuristic,
     "keep": keep,
     "lexicon": lexicon,
+    "mapped": mapped,
     "ofa": ofa,
     "omp": omp,
     "pieces": pieces,
@@ -25,6 +27,7 @@ ROWS: dict[str, Callable[..., NewRows]] = {
     "ramen-mono": ramen_mono,
     "random": random,
     "rank": rank,
+    "static": static,
     "trans-tokenizer": trans_tokenizer,
     "wechsel": wechsel,
 }

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from lingraft.errors import RecipeError, suggest
 
 METHODS = (
-    "clp", "clp-plus", "copy", "distilled", "focus", "heuristic", "keep", "lexicon", "ofa", "omp", "pieces", "ramen", "ramen-mono",
-    "random", "rank", "trans-tokenizer", "wechsel",
+    "clp", "clp-plus", "copy", "distilled", "focus", "heuristic", "keep", "lexicon", "mapped", "ofa", "omp", "pieces", "ramen",
+    "ramen-mono", "random", "rank", "static", "trans-tokenizer", "wechsel",
 )  # fmt: skip
 AUTO = "auto"
 
@@ -33,6 +33,14 @@ class RowSettings(BaseModel):
         description="train the word matrix as two factors of so many dimensions (OFA: 100 to 400); as wide as the model or wider: whole",
     )
     distil_steps: int = Field(200, ge=1, description="distilled: steps of 16 lines that the new rows train before all else")
+    vectors: Literal["skipgram", "random"] = Field(
+        "skipgram", description="static, mapped: vectors of pieces trained on the text, or drawn"
+    )
+    mapping: Literal["identical", "lexicon", "unsupervised", "adversarial"] = Field(
+        "identical",
+        description="mapped: what the mapping starts from: tokens spelled alike, a lexicon, nothing, or nothing and an adversary",
+    )
+    trust: bool = Field(True, description="stop where vectors could not be mapped; false: go on with a warning, to measure what that gives")
     min_count: int = Field(10, ge=1, description="trans-tokenizer: how often words must have been aligned to count")
 
     @field_validator("method", "output")

@@ -178,6 +178,14 @@ def _symbols(text: str) -> str:
     return "" if any(unicodedata.category(letter)[0] in "LMN" for letter in bare) else bare
 
 
+def class_number(text: str) -> int:
+    """A number for the script of a token's first letter (the first word of its Unicode name; what is no letter has a class of its own)
+    and whether the token begins a word; the same in every process."""
+    letter = next((letter for letter in text if letter.isalpha()), "")
+    script = unicodedata.name(letter, "?").split()[0] if letter else ""
+    return int.from_bytes(script.encode()[:6].ljust(6, b"\0"), "big") * 2 + text.startswith(WORD)
+
+
 def num_kept(source: PreTrainedTokenizerBase, target: PreTrainedTokenizerBase) -> int:
     """How many ids the target keeps as they are, where it is the source's tokenizer with more tokens behind; else 0."""
     old, new = tokens(source), tokens(target)

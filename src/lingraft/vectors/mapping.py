@@ -15,7 +15,7 @@ from lingraft.errors import TextError
 from lingraft.vectors.adversarial import AdversarialSettings, play
 from lingraft.vectors.neighbours import unit
 from lingraft.vectors.self_learning import learn, similar_profiles, widen
-from lingraft.vectors.spaces import Maps, mean_of, normalised, procrustes, reweighted, rows_of
+from lingraft.vectors.spaces import Maps, mean_of, normalised, procrustes, reweighted, rows_of, undone
 from lingraft.vectors.static import Floats, Vectors
 from lingraft.vectors.trust import Trust, judge
 
@@ -43,6 +43,10 @@ class Mapping:
     def target(self, matrix: Floats) -> Floats:
         """(n, d) target vectors in the common space, of unit length."""
         return np.asarray(unit(normalised(matrix, self.means[1]) @ self.maps[1]))
+
+    def source_as_target(self, matrix: Floats) -> Floats:
+        """(n, d) source vectors, of unit length, among the target's own as these are: turned, and around their mean. Mode "orthogonal"."""
+        return np.asarray(undone(normalised(matrix, self.means[0]) @ self.maps[0], self.means[1]))
 
 
 def map_spaces(

@@ -22,6 +22,12 @@ def normalised(matrix: Floats, mean: torch.Tensor) -> torch.Tensor:
     return unit(torch.where(tensor.any(dim=1, keepdim=True), unit(tensor) - mean, 0))
 
 
+def undone(vectors: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
+    """(n, d) rows of unit length that `normalised` makes `vectors` of: mean + t v with t > 0. vectors: (n, d) of unit length."""
+    along = (vectors @ mean)[:, None]
+    return mean + ((along**2 + 1 - mean @ mean).clamp(min=0).sqrt() - along) * vectors
+
+
 def procrustes(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """The orthogonal W with the least |x W - y|: U V^T of the singular value decomposition of x^T y (Schönemann 1966)."""
     left, _, right = torch.linalg.svd(x.T @ y)
