@@ -37,7 +37,7 @@ def go(source: Path, world: World, out: Path, method: str, size: int) -> Run | s
 
 def check(run: Run | str, method: str) -> None:
     if isinstance(run, str):
-        assert method in ("wechsel", "ofa", "ramen-mono"), f"only what maps vectors of words may be refused, not this: {run}"
+        assert method in ("wechsel", "ofa", "ramen-mono", "mapped"), f"only what maps vectors may be refused, not this: {run}"
         assert len(run) > 60 and run.endswith(".")
         return
     rows = NewRows.from_arrays(load_file(run.path / "rows.safetensors"))

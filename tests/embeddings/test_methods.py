@@ -167,3 +167,25 @@ def test_distilled_rows_are_those_of_pieces_but_for_the_trained_ones():
     matrices = [made.apply(np.eye(4, dtype=np.float32), np.random.default_rng(0)) for made in (before, rows)]
     assert np.array_equal(matrices[0][[0, 1, 3]], matrices[1][[0, 1, 3]]) and (matrices[1][2] == 7).all()
     assert rows.counts() == {"copied": 1, "mixed": 1, "direct": 1, "drawn": 1}
+
+
+def test_static_vectors_become_rows_as_long_as_the_old_ones():
+    old = vectors(6, 4)
+    ids, given = np.array([3, 1]), np.eye(4, dtype=np.float32)[:2]
+    made = ROWS["static"](world(4, 6), static_vectors=(ids, given), old_rows=old)
+    new = made.apply(old, np.random.default_rng(0))
+    assert np.allclose(new[ids], given * np.linalg.norm(old, axis=1).mean())
+    assert made.counts() == {"copied": 0, "mixed": 0, "direct": 2, "drawn": 2}
+    assert made.without_direct().counts()["drawn"] == 4
+
+
+def test_mapped_vectors_become_rows_and_the_rest_of_a_token_comes_from_the_nearest_old_ones():
+    old, bias = np.eye(20, 16, dtype=np.float32) * 3, np.arange(20, dtype=np.float32)[:, None]
+    special = Vocabularies(5, 20, np.array([[0, 19]]), np.arange(20) < 16)
+    given = np.eye(16, dtype=np.float32)[[9, 4, 2]]
+    made = ROWS["mapped"](special, mapped_vectors=(np.array([0, 2, 4]), given), old_rows=old)
+    assert np.allclose(made.apply(old, np.random.default_rng(0))[[2, 4]], given[1:] * 3)
+    assert made.counts() == {"copied": 1, "mixed": 0, "direct": 2, "drawn": 2}
+    others = made.without_direct()
+    assert np.array_equal(others.mix.toarray()[[2, 4]].argmax(axis=1), [4, 2])
+    assert others.apply(bias, np.random.default_rng(0))[0, 0] == 19

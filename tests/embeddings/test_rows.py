@@ -36,6 +36,9 @@ AIDS = {
     "distilled_rows": (np.arange(12, 20), GENERATOR.normal(size=(8, DIM)).astype(np.float32)),
     "new_ranks": np.arange(2, NEW),
     "old_ranks": np.arange(5, 25),
+    "old_rows": MATRIX,
+    "static_vectors": (np.arange(1, 20), MATRIX[1:20] / np.linalg.norm(MATRIX[1:20], axis=1, keepdims=True)),
+    "mapped_vectors": (np.arange(1, 20), MATRIX[1:20] / np.linalg.norm(MATRIX[1:20], axis=1, keepdims=True)),
 }
 
 

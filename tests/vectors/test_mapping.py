@@ -7,6 +7,7 @@ import torch
 from lingraft.errors import TextError
 from lingraft.vectors.adversarial import AdversarialSettings
 from lingraft.vectors.mapping import map_spaces
+from lingraft.vectors.spaces import mean_of, normalised, undone
 from lingraft.vectors.static import Vectors
 from lingraft.vectors.trust import Trust
 
@@ -117,3 +118,18 @@ def test_words_without_vectors_stay_without():
     source, target = spaces(noise=0.1, shared=60)
     mapping = map_spaces(source, target)
     assert not mapping.source(np.zeros((2, DIM), dtype=np.float32)).any()
+
+
+def test_mapped_vectors_take_their_place_among_the_others_which_stay():
+    source, target = spaces(noise=0.0, shared=100)
+    found = map_spaces(source, target, method="procrustes").source_as_target(source.matrix)
+    theirs = target.matrix / np.linalg.norm(target.matrix, axis=1, keepdims=True)
+    assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    assert ((found * theirs).sum(axis=1) > 0.98).all()
+
+
+def test_what_normalising_does_is_undone():
+    matrix = NUMBERS.normal(size=(50, 8)).astype(np.float32) + 0.5
+    mean = mean_of(matrix)
+    unit = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+    assert np.allclose(undone(normalised(matrix, mean), mean), unit, atol=1e-5)

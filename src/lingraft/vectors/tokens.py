@@ -47,6 +47,6 @@ def insist(trust: Trust, *, is_strict: bool) -> None:
     if is_strict:
         raise RecipeError(
             f"{said} Give a --lexicon, more --source-text and --text, or choose a recipe without vectors; to see what such rows are worth "
-            "all the same: --set rows.trust=false."
+            "all the same: --set rows.trust=false --restart-from rows."
         )
     warnings.warn(f"{said} The rows made from them are noise, or little better.", LingraftWarning, stacklevel=2)
