@@ -75,7 +75,7 @@ def test_order_of_the_new_vocabulary_changes_nothing(method: str):
     aids = {
         "overlap": AIDS["overlap"][shuffle],
         "old_pieces": [AIDS["old_pieces"][i] for i in shuffle],
-        "distilled_rows": (place[AIDS["distilled_rows"][0]], AIDS["distilled_rows"][1]),
+        **{n: (place[AIDS[n][0]], AIDS[n][1]) for n in ("distilled_rows", "static_vectors", "mapped_vectors")},
         "new_ranks": place[AIDS["new_ranks"]],
         "new_spelling": [AIDS["new_spelling"][i] for i in shuffle],
     }
