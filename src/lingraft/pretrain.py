@@ -41,6 +41,7 @@ def pretrain(
         tokenizers = pretraining.tokenizers(request, run, blank, texts)
         tongues = pretraining.tokens(request, run, texts, tokenizers)
         source, tongues = pretraining.build(request, run, tongues)
+        pretraining.rows(request, run, source, tongues, texts, options)
         held_out = stages.held_out(request, run, source.kind, tongues, texts)
         stages.initial(request, run, source, tongues, held_out)
         for name in chosen.phases:

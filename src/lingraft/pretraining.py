@@ -7,15 +7,18 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from lingraft import stages
+from lingraft.errors import RecipeError
 from lingraft.files import atomic_folder, fingerprint, write_text
 from lingraft.grafting import check_phases, from_nothing
 from lingraft.machine import first, hardware
 from lingraft.model.load import Source, check_predictions
 from lingraft.model.parts import longest_input, num_layers
 from lingraft.model.scratch import outline, shape_of
+from lingraft.model.surgery import graft
 from lingraft.request import Request, settings_of
 from lingraft.run import RECIPE, Run
-from lingraft.stages import end_id
+from lingraft.stages import Texts, end_id
 from lingraft.text.balance import shares, training_lines
 from lingraft.text.corpus import Corpus, resolve
 from lingraft.text.shards import Shards, encode_to_shards
@@ -25,6 +28,9 @@ from lingraft.tokenizer.measure import measure
 from lingraft.tokenizer.prepare import prepare
 from lingraft.tongues import Tongue, Tongues, beside, masking, together
 from lingraft.train.batches import Mixture
+from lingraft.train.loop import Options
+
+STATIC = "static"  # the row method that needs no model's rows
 
 Tokenizers = Mapping[str, PreTrainedTokenizerBase]
 
@@ -50,6 +56,11 @@ def begin(request: Request, run: Run) -> PreTrainedTokenizerBase:
 def survey(request: Request, run: Run, places: Mapping[str, Sequence[str]]) -> dict[str, Corpus]:
     """The text of each language: found, read once, counted, fingerprinted."""
     settings = request.recipe.text
+    if request.recipe.rows.method == STATIC and len(places) > 1:
+        raise RecipeError(
+            f"rows.method = {STATIC!r} is for one language, and --text has {len(places)}. Train on one, and make the other's rows with "
+            "lingraft transfer --recipe clwe-graft."
+        )
     texts = {code: resolve(named, code, settings=settings, spool=run.path / f"stdin-{code}.txt") for code, named in places.items()}
     prints = {f"{code} text": text.survey.fingerprint for code, text in texts.items()}
     with first():
@@ -126,3 +137,10 @@ def build(request: Request, run: Run, spoken: Tongues) -> tuple[Source, Tongues]
         spoken.data(settings)  # texts that are too short are found before anything trains
     run.note(architecture={"family": model.config.model_type, "layers": num_layers(model), "width": model.config.hidden_size})
     return source, spoken
+
+
+def rows(request: Request, run: Run, source: Source, spoken: Tongues, texts: Mapping[str, Corpus], options: Options) -> None:
+    """Where the recipe has rows.method = "static": skip-gram vectors of the tokens instead of random rows (CLWE, Artetxe et al. 2020)."""
+    if request.recipe.rows.method == STATIC:
+        found, _ = stages.rows(request, run, source, spoken, Texts(texts[request.to], None, None), options)
+        graft(source.model, found, spoken.roles(), seed=request.seed)

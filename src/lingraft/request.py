@@ -41,7 +41,7 @@ def listed(places: str | Sequence[str]) -> list[str]:
 
 def order(recipe: Recipe) -> list[str]:
     """The stages of a run, in their order."""
-    rows = ["rows"] if recipe.verb == "transfer" else []
+    rows = ["rows"] if recipe.verb == "transfer" or recipe.rows.method == "static" else []
     before = ["source", "text", "tokenizer", "tokens", *rows, "held-out", "initial"]
     return [*before, *(f"phase.{name}" for name in recipe.phases), "evaluation", "model"]
 
