@@ -143,3 +143,15 @@ def test_a_missing_head_is_added_and_named(pico: Pico, tmp_path: Path):
     assert headless.added_head and headless.facts()["added_head"]
     again = load_source(str(tmp_path), seed=0)
     assert all(torch.equal(p, q) for p, q in zip(headless.model.parameters(), again.model.parameters(), strict=True)), "the seed decides"
+
+
+def test_rows_narrower_than_the_body_have_their_way_into_it_in_the_body_and_out_of_it_in_the_head(pico: Pico):
+    model = load(pico, "electra").model
+    (words,) = word_matrices(model).values()
+    assert words.shape[1] == 16 < model.config.hidden_size
+    body, head = parameters_of(model, "body"), parameters_of(model, "head")
+    assert body["electra.embeddings_project.weight"].shape == (32, 16)
+    assert head["generator_predictions.dense.weight"].shape == (16, 32)
+    set_trainable(model, ["body", "head", "positions"])
+    assert not words.requires_grad
+    assert all(parameter.requires_grad for parameter in [*body.values(), *head.values()])
