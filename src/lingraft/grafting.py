@@ -117,9 +117,12 @@ def again(request: Request, run: Run, source: Source, spoken: Tongues, found: Ro
     if before is not None:
         checkpoint.restore_weights(source.model, finished(run, before))
         return
-    if found is None:
+    if request.recipe.verb == "pretrain":
         from_nothing(request, source, spoken, seed)
+        if found:
+            graft(source.model, found[0], spoken.roles(), seed=seed)
         return
+    assert found is not None
     is_random, paired = request.recipe.source.weights == "random", request.recipe.predicts_next_sentence
     source.model = load_source(request.model, seed=seed, random_weights=is_random, next_sentence=paired).model
     operate(request, source, spoken, found, seed)

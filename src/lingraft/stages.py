@@ -261,7 +261,7 @@ def phase(request: Request, run: Run, source: Source, spoken: Tongues, found: He
         resumed=lambda step: run.forget_metrics(name, step),
         evaluate=lambda model: fmean(language_model.held_out_loss(model, *sample) for sample in samples),
     )
-    found_rows = read_rows(run) if request.recipe.verb == "transfer" else None
+    found_rows = read_rows(run) if (run.path / ROWS_FILE).exists() else None
     began = time.monotonic()
     try:
         speed = train_best(request, run, source, spoken, found_rows, data, name, total, own_seed, options)

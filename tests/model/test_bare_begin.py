@@ -81,7 +81,7 @@ def test_the_tie_holds_through_every_update(pico: Pico, world: World, family: st
 def _data(source: Any, world: World, folder: Path) -> Any:
     corpus = resolve([str(world.plain)], "en", settings=TextSettings(), spool=None)
     encode_to_shards(corpus.split("train"), source.tokenizer, folder / "tokens", end_id=None)
-    return tongues(source, source.tokenizer, Shards.open(folder / "tokens"), None, False)
+    return tongues(source, source.tokenizer, "en", Shards.open(folder / "tokens"), None, False)
 
 
 @pytest.mark.parametrize("positions_train", [True, False])
