@@ -23,6 +23,7 @@ _HOMES = {
     "rows": "lingraft.api",
     "swap": "lingraft.swap",
     "transfer": "lingraft.transfer",
+    "translate": "lingraft.translation",
     "write_report": "lingraft.report",
 }
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "rows",
     "swap",
     "transfer",
+    "translate",
     "write_report",
 ]
 
