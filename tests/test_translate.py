@@ -103,8 +103,8 @@ def test_compressed_text_is_read_and_written(place: Path, tmp_path: Path) -> Non
         answer = translate(place / "knows", text=tmp_path / name, out=tmp_path / f"{name}-out.gz")
         assert answer["lines"] == 60
         assert gzip.decompress((tmp_path / f"{name}-out.gz").read_bytes()) == (place / "cipher.txt").read_bytes()
+    (tmp_path / "latin").write_bytes(b"good\nf\xfcr\n")
     with pytest.raises(TextError, match="line 2 is not valid UTF-8"):
-        (tmp_path / "latin").write_bytes(b"good\nf\xfcr\n")
         translate(place / "knows", text=tmp_path / "latin", out=tmp_path / "never")
     assert not (tmp_path / "never").exists()
 

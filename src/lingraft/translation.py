@@ -19,7 +19,7 @@ from lingraft.languages import parse
 from lingraft.machine import processes
 from lingraft.model.load import kind_of, load_config, load_model, load_tokenizer
 from lingraft.model.parts import longest_input
-from lingraft.recipe import load_recipe
+from lingraft.recipe import Recipe, load_recipe
 from lingraft.run import FACTS, RECIPE, Run, model_folder
 from lingraft.text.lexicon import write_lines
 from lingraft.text.read import lines
@@ -92,7 +92,7 @@ def translate(
 
 def counted(texts: Iterable[str], answer: dict[str, Any]) -> Iterator[str]:
     """The texts; their number goes into `answer`."""
-    for answer["lines"], line in enumerate(texts, 1):  # noqa: B020
+    for answer["lines"], line in enumerate(texts, 1):
         yield line
 
 
@@ -158,12 +158,21 @@ def _with_phase(model: Any, run: Path, phase: str, to_source: bool) -> str:
     result = checkpoint.latest(run / "phases" / name) if (run / "phases" / name).is_dir() else None
     if result is not None and checkpoint.fits(model, result):
         checkpoint.restore_weights(model, result)
+        _as_in(model, load_recipe(str(run / RECIPE)), name)
         return name
     why = "is gone" if result is None else "is of another shape than its finished model"
     if phase:
         raise RunError(f"The result of phase {name!r} in {run} {why}. Leave out --phase to read the finished model.")
     warnings.warn(f"The result of phase {name!r} {why}: the finished model is read.", LingraftWarning, stacklevel=3)
     return ""
+
+
+def _as_in(model: Any, recipe: Recipe, phase: str) -> None:
+    """Whether positions and language are added again between the halves: as in the phase."""
+    if (told := getattr(model.config, "lingraft_trilayer", None)) is not None:
+        own = getattr(recipe.phases[phase], "mid_embeddings", None)
+        added = getattr(recipe.surgery, "mid_embeddings", True) if own is None else own
+        model.config.lingraft_trilayer = {**told, "mid_embeddings": added}
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
