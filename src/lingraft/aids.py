@@ -352,12 +352,13 @@ class Aids:
     # For pictures
 
     def translations(self, links: scipy.sparse.csr_array | None = None) -> Ints:
-        """(n, 2) old and new ids of words and their translations, the most frequent first, in at most MOST_PAIRS rows.
+        """(n, 2) old and new ids of words and their translations that are spelled otherwise, the most frequent first, MOST_PAIRS at most.
 
         They are those of the lexicon, or the pieces that are linked most often, each the other's first choice, in the alignment that the
         row method uses; without it in `links`, (num_new, num_old) counts. None where there is none of these.
         """
-        old, new = ({text: i for i, text in enumerate(spelled)} for spelled in (vocabulary.spelling(self.source), self.new_spelling))
+        spelled = vocabulary.spelling(self.source)
+        old, new = ({text: i for i, text in enumerate(texts)} for texts in (spelled, self.new_spelling))
         mark = vocabulary.WORD
         if self.given.lexicon and "lexicon" in used(self.settings):
             pairs = {(old.get(mark + source, -1), new.get(mark + target, -1)) for source, target, _ in self._entries}
@@ -367,6 +368,7 @@ class Aids:
         rank = {int(number): place for place, number in enumerate(self.new_ranks)}
         is_text = self.vocabularies.text
         known = [(i, j) for i, j in pairs if i >= 0 and j in rank and is_text[i] and self.new_spelling[j].removeprefix(mark).isalpha()]
+        known = [(i, j) for i, j in known if spelled[i] != self.new_spelling[j]]
         return np.array(sorted(known, key=lambda pair: (rank[pair[1]], pair))[:MOST_PAIRS], dtype=np.int64).reshape(-1, 2)
 
 

@@ -109,11 +109,18 @@ def _counts(cosines: Floats) -> list[int]:
 def _word(aids: Aids, pairs: Ints, old: Floats, before: Floats | None, new: Floats) -> dict[str, Any]:
     """A word and its translation: cosines with all others of their space, and where their neighbours lie."""
     spelled = vocabulary.spelling(aids.source)
-    number = next((i for i, (source, _) in enumerate(pairs) if len(spelled[source]) > LONG and spelled[source][1:].isalpha()), 0)
+    own = new if before is None else before
+    number = next(
+        (
+            i
+            for i, (source, target) in enumerate(pairs)
+            if own[target].any() and len(spelled[source]) > LONG and spelled[source][1:].isalpha()
+        ),
+        0,
+    )
     source, target = map(int, pairs[number])
     of_text = np.flatnonzero(aids.vocabularies.text)
-    others = np.array([i for i, text in enumerate(aids.new_spelling) if text], dtype=np.int64)
-    own = new if before is None else before
+    others = np.array([i for i, text in enumerate(aids.new_spelling) if text and own[i].any()], dtype=np.int64)
     near, near_new = _nearest(old, source, of_text), _nearest(own, target, others)
     panels = [
         ("the source's rows", [(spelled, old, near, "old")]),

@@ -13,7 +13,7 @@ NUM_COLOURS = 6
 POINTS = 400
 """What a curve is thinned to: more cannot be seen, and would make the page heavy."""
 
-LABELS = 12
+LABELS = 9
 """Words with their names on each side of a plane: the nearest ones."""
 
 INK, RULE = "#0a0a01", "#0a0a02"
@@ -93,7 +93,8 @@ def cosine_plot(spaces: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
         panels = np.atleast_1d(figure.subplots(1, len(spaces), sharex=True, sharey="chance_counts" in spaces[0]))
         for axes, space, name in zip(panels, spaces, names, strict=True):
             edges = np.linspace(-1, 1, len(space["counts"]) + 1)
-            axes.set(title=name, xlabel="cosine", xlim=(-1, 1))
+            axes.set_title(name, fontsize=11)
+            axes.set(xlabel="cosine", xlim=(-1, 1), xticks=(-1, -0.5, 0, 0.5, 1))
             if "chance_counts" in space:
                 axes.stairs(space["chance_counts"], edges, fill=True, color=INK, alpha=0.2)
             axes.stairs(space["counts"], edges, fill=True, color=SERIES[0], alpha=0.75)
@@ -110,7 +111,8 @@ def neighbour_plot(panels: Sequence[dict[str, Any]]) -> str:
     with matplotlib.rc_context(STYLE), warnings.catch_warnings(action="ignore"):  # the page's fonts have letters that matplotlib's lack
         figure = Figure(figsize=(9, 3.6), layout="constrained")
         for number, panel in enumerate(panels, 1):
-            axes = figure.add_subplot(1, len(panels), number, title=panel["space"], xticks=[], yticks=[])
+            axes = figure.add_subplot(1, len(panels), number, xticks=[], yticks=[])
+            axes.set_title(panel["space"], fontsize=11)
             axes.spines[:].set_visible(False)
             axes.margins(0.12)
             seen = {"old": 0, "new": 0}
