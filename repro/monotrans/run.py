@@ -1,4 +1,4 @@
-"""Artetxe, Ruder and Yogatama 2020 at small scale: BERTs of 4 layers x 256, zero-shot POS and NER by MonoTrans and its rivals, and section 5.
+"""Artetxe, Ruder and Yogatama 2020 at small scale: BERTs of 4 layers x 256, zero-shot POS and NER by MonoTrans and its rivals, section 5.
 
 python repro/monotrans/run.py --data DATA --out WORK     measures what results.jsonl does not have yet, the first claims first
 python repro/monotrans/run.py --table                    the table beside the paper's, and its claims one by one
@@ -111,7 +111,7 @@ def parallel(code: str, given: argparse.Namespace) -> str:
         lines = []
         for corpus in ("lohelp", "bible"):
             files = (given.data / "parallel" / corpus / f"{language}.tsv.gz" for language in ("en", code))
-            old, new = (dict(line.rstrip("\n").split("\t", 1) for line in gzip.open(file, "rt", encoding="utf-8")) for file in files)
+            old, new = (dict(line.split("\t", 1) for line in gzip.decompress(file.read_bytes()).decode().splitlines()) for file in files)
             lines += [f"{old[key]}\t{new[key]}\n" for key in old if old[key].strip() and new.get(key, "").strip()]
         write_text(path, "".join(lines))
     return str(path)
