@@ -104,7 +104,7 @@ class Tongues:
         paired = settings.next_sentence and self.model is not None and next_sentence_head(self.model) is not None
         tongues = [tongue for name in settings.languages for tongue in named[name]]
         parts = [tongue.pairs(settings.length, self.model) if paired else tongue.blocks(settings.length) for tongue in tongues]
-        parallel = self._parallel(settings.length) if "tlm" in settings.objectives else []
+        parallel = self._parallel(settings.length) if "tlm" in settings.objectives and self.model is not None else []
         return Data(mixture(parts, settings.alpha), self.masking, mixture(parallel, settings.alpha) if parallel else None)
 
     def _parallel(self, length: int) -> list[Translations]:
