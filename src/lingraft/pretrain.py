@@ -38,10 +38,11 @@ def pretrain(
     request = Request("", next(iter(places)), listed(text), Given(parallel=listed(parallel)), chosen, Path(out), seed, minutes, examples)
     options = options or Options()
     with opened(request, restart_from) as run:
+        lines = pretraining.parallel_texts(request, list(places))
         blank = pretraining.begin(request, run)
         texts = pretraining.survey(request, run, places)
         tokenizers = pretraining.tokenizers(request, run, blank, texts)
-        tongues = pretraining.tokens(request, run, texts, tokenizers)
+        tongues = pretraining.tokens(request, run, texts, tokenizers, lines)
         source, tongues = pretraining.build(request, run, tongues)
         pretraining.rows(request, run, source, tongues, texts, options)
         held_out = stages.held_out(request, run, source.kind, tongues, texts)

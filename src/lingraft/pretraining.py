@@ -112,16 +112,17 @@ def tokenizers(
     return {code: read[name] for name, codes in groups.items() for code in codes}
 
 
-def tokens(request: Request, run: Run, texts: Mapping[str, Corpus], made: Tokenizers) -> Tongues:
-    """The training part of each text as ids, and how large each language is, before and after up-sampling."""
+def tokens(
+    request: Request, run: Run, texts: Mapping[str, Corpus], made: Tokenizers, parallel: Mapping[tuple[str, str], Parallel]
+) -> Tongues:
+    """The training part of each text as ids, parallel text alike, and how large each language is, before and after up-sampling."""
     folder, settings = run.path / "tokens", request.recipe.tokenizer
-    beside_each_other = parallel_texts(request, list(texts))
-    prints = {f"parallel {one}-{other}": found.survey.fingerprint for (one, other), found in beside_each_other.items()}
+    prints = {f"parallel {one}-{other}": found.survey.fingerprint for (one, other), found in parallel.items()}
     with first():
         if not run.begin("tokens", {"languages": list(texts), **prints}):
             for code, corpus in texts.items():
                 encode_to_shards(corpus.split("train"), made[code], folder / code, end_id=end_id(made[code]))
-            for (one, other), found in beside_each_other.items():
+            for (one, other), found in parallel.items():
                 encode_sides(found.pairs, (made[one], made[other]), folder / f"{one}-{other}")
             run.finish("tokens")
     stacked = settings.vocabulary == "disjoint" and len(texts) > 1
@@ -129,7 +130,7 @@ def tokens(request: Request, run: Run, texts: Mapping[str, Corpus], made: Tokeni
     targets = {code: Tongue(made[code], Shards.open(folder / code), ids.get(code)) for code in texts}
     parts = {code: masking(made[code], run.facts["kind"]) for code in ids or [request.to]}
     of_all = together(list(parts.values()), list(ids.values())) if stacked else parts[request.to]
-    lines = {pair: open_sides(folder / "-".join(pair)) for pair in beside_each_other}
+    lines = {pair: open_sides(folder / "-".join(pair)) for pair in parallel}
     sides = [tuple(Tongue(made[c], side, ids.get(c)) for c, side in zip(pair, found, strict=True)) for pair, found in lines.items()]
     spoken = Tongues(targets, None, of_all, translations=tuple((one, other) for one, other in sides))
     if len(texts) > 1:
