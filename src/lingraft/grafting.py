@@ -23,7 +23,7 @@ from lingraft.run import Run
 from lingraft.tokenizer import vocabulary
 from lingraft.tongues import Tongues
 from lingraft.train import checkpoint
-from lingraft.train.data import Data
+from lingraft.train.data import Lessons
 from lingraft.train.loop import Options, Speed, train
 from lingraft.train.settings import PhaseSettings
 
@@ -130,7 +130,7 @@ def again(request: Request, run: Run, source: Source, spoken: Tongues, found: Ro
 
 def train_best(
     request: Request, run: Run, source: Source, spoken: Tongues, found: Rows | None,
-    data: Data, name: str, total: int, seed: int, options: Options,
+    data: Lessons, name: str, total: int, seed: int, options: Options,
 ) -> Speed:  # fmt: skip
     """Train a phase, with restarts so many times more, each from a seed of its own, and keep what has the lowest held-out loss.
 
@@ -155,7 +155,7 @@ def train_best(
 
 
 def _attempt(
-    run: Run, model: Any, settings: PhaseSettings, data: Data, label: str, total: int, seed: int, folder: Path, options: Options
+    run: Run, model: Any, settings: PhaseSettings, data: Lessons, label: str, total: int, seed: int, folder: Path, options: Options
 ) -> float | None:
     """The held-out loss of one attempt; None where it failed."""
     options = replace(options, resumed=lambda step: run.forget_metrics(label, step))

@@ -64,6 +64,8 @@ class Recipe(BaseModel):
             raise RecipeError(
                 "A recipe for `lingraft pretrain` has no source: tokenizer.vocabulary is 'joint' or 'disjoint', languages ['target']."
             )
+        if self.verb == "pretrain" and self.reads_parallel:
+            raise RecipeError("A recipe for `lingraft pretrain` has no parallel text: use the objectives 'auto', 'mlm' or 'clm'.")
         for name, phase in self.phases.items():
             if kind == "replace" and "tlm" in phase.objectives:
                 raise RecipeError(
@@ -100,7 +102,11 @@ class Recipe(BaseModel):
     @property
     def reads_parallel(self) -> bool:
         """Whether a phase trains on parallel text."""
-        return any("tlm" in phase.objectives for phase in self.phases.values())
+        return any({"tlm", "align"} & set(phase.objectives) for phase in self.phases.values())
+
+    def trains_for(self, objective: str) -> bool:
+        """Whether a phase has this objective."""
+        return any(objective in phase.objectives for phase in self.phases.values())
 
     @property
     def predicts_next_sentence(self) -> bool:

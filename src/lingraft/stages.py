@@ -43,15 +43,18 @@ from lingraft.tokenizer import train as tokenizers
 from lingraft.tokenizer import vocabulary
 from lingraft.tokenizer.measure import measure as measure_tokenizer
 from lingraft.tokenizer.prepare import prepare
-from lingraft.tongues import Tongue, Tongues, masking, tongues
+from lingraft.tongues import Tongue, Tongues, masking, tongues, with_lines
 from lingraft.train import checkpoint
-from lingraft.train.data import Data, objectives_of
+from lingraft.train.aligned import Aligned
+from lingraft.train.data import Data, Lessons, objectives_of
 from lingraft.train.loop import Options
 from lingraft.train.pairs import encode_sides, open_sides
 from lingraft.train.settings import PhaseSettings
+from lingraft.vectors.links import keep_links, open_links
 
 HeldOuts = dict[str, tuple[HeldOut, Reader]]
 OUTPUT = "output."  # before the names of arrays in rows.safetensors that are of the output matrix
+ALIGNMENTS = "alignments"  # folder of links between pieces of parallel text
 SAMPLE = 4_096  # held-out tokens that the loss is measured on during training
 
 
@@ -134,18 +137,29 @@ def tokens(request: Request, run: Run, source: Source, texts: Texts, made: PreTr
     old = source.tokenizer if disjoint else made
     if texts.source and request.recipe.trains_on_source:
         encoded.append((texts.source.language, texts.source, old))
-    parallel = texts.parallel if request.recipe.reads_parallel else None
+    recipe, parallel = request.recipe, texts.parallel if request.recipe.reads_parallel else None
+    both = {"parallel": (old, made)} if recipe.trains_for("tlm") else {}
+    both |= {"aligned": (source.tokenizer, made)} if recipe.trains_for("align") else {}
     inputs = {"languages": [code for code, _, _ in encoded]} | ({"parallel": parallel.survey.fingerprint} if parallel else {})
+    inputs |= {"aligned": True} if "aligned" in both else {}
     with first():
         if not run.begin("tokens", inputs):
             for code, corpus, reading in encoded:
                 encode_to_shards(corpus.split("train"), reading, folder / code, end_id=end_id(reading))
-            if parallel:
-                encode_sides(parallel.pairs, (old, made), folder / "parallel")
+            for name, readers in both.items():
+                assert parallel is not None
+                encode_sides(parallel.pairs, readers, folder / name)
+            if "aligned" in both:
+                links = keep_links(*open_sides(folder / "aligned"), run.path / ALIGNMENTS)
+                run.note(aligned={"lines": len(links.counts), "without": int((links.counts == 0).sum()), "links": len(links.pairs)})
             run.finish("tokens")
     target, *others = (Shards.open(folder / code) for code, _, _ in encoded)
-    lines = open_sides(folder / "parallel") if parallel else None
-    return tongues(source, made, request.to, target, next(iter(others), None), disjoint, lines)
+    lines = open_sides(folder / "parallel") if "parallel" in both else None
+    found = tongues(source, made, request.to, target, next(iter(others), None), disjoint, lines)
+    if "aligned" not in both:
+        return found
+    kept = recipe.tokenizer.vocabulary in ("source", "extend", "disjoint")
+    return with_lines(found, source, open_sides(folder / "aligned"), open_links(run.path / ALIGNMENTS), kept)
 
 
 def rows(request: Request, run: Run, source: Source, spoken: Tongues, texts: Texts, options: Options) -> Rows:
@@ -259,7 +273,9 @@ def phase(request: Request, run: Run, source: Source, spoken: Tongues, found: He
         options,
         record=run.record,
         resumed=lambda step: run.forget_metrics(name, step),
-        evaluate=lambda model: fmean(language_model.held_out_loss(model, *sample) for sample in samples),
+        evaluate=data.held_out_loss
+        if isinstance(data, Aligned)
+        else lambda model: fmean(language_model.held_out_loss(model, *sample) for sample in samples),
     )
     found_rows = read_rows(run) if (run.path / ROWS_FILE).exists() else None
     began = time.monotonic()
@@ -276,7 +292,7 @@ def phase(request: Request, run: Run, source: Source, spoken: Tongues, found: He
     run.finish(f"phase.{name}")
 
 
-def _total(request: Request, run: Run, source: Source, data: Data, name: str) -> int:
+def _total(request: Request, run: Run, source: Source, data: Lessons, name: str) -> int:
     """Optimiser steps of a phase: as --minutes allows (measured once, then kept), as the recipe says, or as its epochs need."""
     settings = request.recipe.phases[name]
     if request.minutes is None:
@@ -289,7 +305,7 @@ def _total(request: Request, run: Run, source: Source, data: Data, name: str) ->
     return int(run.facts["steps_from_minutes"][f"{name} {request.minutes}"])
 
 
-def planned_steps(settings: PhaseSettings, data: Data) -> int:
+def planned_steps(settings: PhaseSettings, data: Lessons) -> int:
     """Optimiser steps that a recipe asks for."""
     return settings.steps if settings.steps is not None else math.ceil(data.per_epoch(settings) * settings.epochs)
 

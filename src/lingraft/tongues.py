@@ -18,11 +18,13 @@ from lingraft.model.load import Source
 from lingraft.model.surgery import graft
 from lingraft.text.shards import Shards
 from lingraft.tokenizer import vocabulary
+from lingraft.train.aligned import Lines, Side, aligned
 from lingraft.train.batches import Blocks, mixture
-from lingraft.train.data import Data
+from lingraft.train.data import Data, Lessons
 from lingraft.train.objectives import Vocabulary
 from lingraft.train.pairs import Frame, Pairs, Translations, frame_of, pairs
 from lingraft.train.settings import PhaseSettings
+from lingraft.vectors.links import Links
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,12 @@ class Tongue:
         """What stands around two texts."""
         return frame_of(self.tokenizer, model, self.placed)
 
+    def side(self) -> Side:
+        """Lines of parallel text, one by one."""
+        before, after = (tuple(self.placed(part).tolist()) for part in vocabulary.blocks(self.tokenizer))
+        roles = vocabulary.roles(self.tokenizer)
+        return Side(self.shards, before, after, int(self.placed([roles.get("pad", roles.get("end", 0))])[0]), self.ids)
+
     def pairs(self, length: int, model: Any) -> Pairs:
         """Training text in pairs of texts. Raises TextError where there are none."""
         return pairs(self.shards, length, self.frame(model), self.ids)
@@ -75,7 +83,7 @@ class Tongues:
     """Code -> each language that the run is for (one in a transfer), and the source's where a phase trains on it.
 
     masking: of all the model's ids. num_source: tokens of the source's tokenizer. model: what is trained.
-    translations: where a phase trains on parallel text, the two sides of it, whose documents are its lines.
+    translations: where a phase trains on parallel text, the two sides of it, whose documents are its lines. lines: where one aligns it.
     """
 
     targets: Mapping[str, Tongue]
@@ -84,6 +92,7 @@ class Tongues:
     num_source: int = 0
     model: Any = None
     translations: tuple[tuple[Tongue, Tongue], ...] = ()
+    lines: Lines | None = None
 
     @property
     def target(self) -> Tongue:
@@ -98,8 +107,11 @@ class Tongues:
         others = {} if self.source is None else {self.source.shards.folder.name: self.source}
         return (dict(self.targets) if len(self.targets) > 1 else {}) | others
 
-    def data(self, settings: PhaseSettings) -> Data:
+    def data(self, settings: PhaseSettings) -> Lessons:
         """What a phase trains on. Raises TextError where a text is too short for one block, or has no pairs."""
+        if "align" in settings.objectives:
+            assert self.lines is not None
+            return aligned(self.lines, self.masking, settings)
         named = {"target": list(self.targets.values()), "source": [self.source] if self.source else []}
         paired = settings.next_sentence and self.model is not None and next_sentence_head(self.model) is not None
         tongues = [tongue for name in settings.languages for tongue in named[name]]
@@ -147,6 +159,14 @@ def tongues(
     translations = ((Tongue(reading, lines[0], own), Tongue(made, lines[1], ids)),) if lines else ()
     targets, num_source = {code: Tongue(made, target, ids)}, len(vocabulary.tokens(old))
     return Tongues(targets, other, of_all, num_source, source.model, translations)
+
+
+def with_lines(spoken: Tongues, source: Source, sides: tuple[Shards, Shards], links: Links, kept: bool) -> Tongues:
+    """The same with aligned lines of parallel text, the source's side read by its own tokenizer, and a copy of the source's body as it
+    is now. kept: whether the model that trains has the source's vocabulary still."""
+    one, other = Tongue(source.tokenizer, sides[0]), Tongue(spoken.target.tokenizer, sides[1], spoken.target.ids)
+    reference = copy.deepcopy(source.model.base_model).requires_grad_(False).eval()
+    return replace(spoken, lines=Lines(one.side(), other.side(), links, reference, kept))
 
 
 def beside(tokenizers: Sequence[PreTrainedTokenizerBase]) -> list[Ints]:

@@ -42,6 +42,21 @@ class Material(Protocol):
     def remove(self, network: Any) -> None: ...
 
 
+class Lessons(Material, Protocol):
+    """What a phase of a recipe learns from. skipped: documents that give nothing. per_epoch: optimiser steps in which all is seen once.
+    num_blocks: of text, or lines."""
+
+    @property
+    def skipped(self) -> int: ...
+
+    @property
+    def vocabulary(self) -> Vocabulary: ...
+
+    def num_blocks(self, settings: Any) -> int: ...
+
+    def per_epoch(self, settings: Any) -> float: ...
+
+
 def objectives_of(settings: Any, kind: str) -> list[str]:
     """Names of what a phase trains for. kind: mlm or clm, what the model is.
 
@@ -97,8 +112,11 @@ class Data:
 
     def per_epoch(self, settings: Any) -> float:
         """Optimiser steps in which the first objective sees its text once."""
-        names = self.objectives(settings)
-        return len(self.of(names[0])) * len(names) / settings.batch  # type: ignore[no-any-return]
+        return self.num_blocks(settings) * len(self.objectives(settings)) / settings.batch  # type: ignore[no-any-return]
+
+    def num_blocks(self, settings: Any) -> int:
+        """Blocks of the first objective's text."""
+        return len(self.of(self.objectives(settings)[0]))
 
     def batch(self, settings: Any, step: int, seed: int) -> Example:
         """What the model sees in a step, and what it predicts."""

@@ -1,6 +1,6 @@
 """What a phase of training is: which parts train, on what, with which objective, for how long."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -77,11 +77,17 @@ class PhaseSettings(TrainingSettings):
     alpha: float = Field(
         1.0, ge=0, le=1, description="of several texts, up-sample the small ones: shares of the blocks to this power; 1: as they are"
     )
-    objective: Literal["auto", "mlm", "clm", "tlm", "mlm+tlm"] = Field(
+    objective: Literal["auto", "mlm", "clm", "tlm", "mlm+tlm", "align"] = Field(
         "auto", description="auto: mlm or clm, what the source is; tlm: mlm on parallel text, a line and its translation in each block; "
-        "of two, each has half of every batch"
+        "of two, each has half of every batch; align: states of linked pieces of parallel text are pulled together (Cao et al. 2020)"
     )  # fmt: skip
     next_sentence: bool = Field(False, description="train on pairs of texts, and predict whether the second follows the first (BERT)")
+    align_depths: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [1.0], min_length=1, description="of align: after which shares of the layers states are compared; 1: after the last"
+    )
+    align_anchor: float = Field(
+        1.0, ge=0, description="of align: weight of the distance of the source's states from what they were, where its vocabulary is kept"
+    )
     mask_rate: float = Field(0.15, gt=0, lt=1, description="share of the tokens that are predicted (mlm)")
     whole_words: bool = Field(False, description="mask words whole (mlm)")
 
