@@ -60,3 +60,38 @@ def test_rows_of_the_cipher_come_to_be_the_plain_ones_and_the_body_stays(pico: P
     kept, found = before.state_dict(), after.state_dict()
     assert all(torch.equal(kept[name], found[name]) for name, _ in before.named_parameters() if name not in words)
     assert run.facts["graft"]["body_trained"] is False
+
+
+def test_a_linear_map_meets_the_source_in_the_middle(pico: Pico, world: World, tmp_path: Path):
+    asked = {"recipe": "mim", "parallel": str(world.parallel), "steps": 6}
+    whole = go(pico("bert"), world, tmp_path / "whole", **asked)
+    with pytest.raises(StoppedError):
+        go(pico("bert"), world, tmp_path / "cut", options=stopping("train", 5), **asked)
+    assert results(go(pico("bert"), world, tmp_path / "cut", **asked).path) == results(whole.path)
+    losses = held_out(whole)
+    assert losses[-1] < losses[0] < 1
+    before, after = (load_source(str(place), seed=0).model for place in (pico("bert"), whole.path / "model"))
+    own = dict(after.named_parameters())
+    assert all(torch.equal(parameter, own[name]) for name, parameter in before.named_parameters())
+    assert {name for name in own if "adapter" in name} == {f"bert.encoder.layer.1.output.adapter.{part}" for part in ("weight", "bias")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["phases.train.objective=middle"], "a linear map behind a source"),
+        (["phases.train.objective=align"], "Give it with --parallel"),
+        (["phases.train.align_depths=[1.5]"], "less than or equal to 1"),
+    ],
+)
+def test_what_cannot_be_aligned_is_refused(changes: list[str], message: str, pico: Pico, world: World, tmp_path: Path):
+    with pytest.raises(RecipeError, match=message):
+        go(pico("bert"), world, tmp_path / "run", *changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_lines_without_links_are_refused(pico: Pico, world: World, tmp_path: Path):
+    (tmp_path / "one.tsv").write_text("a\tb\n")
+    with pytest.raises(TextError, match="too few to learn from"):
+        go(pico("bert"), world, tmp_path / "run", recipe="align-finetune", parallel=str(tmp_path / "one.tsv"))
+    assert not (tmp_path / "run").exists()

@@ -17,7 +17,7 @@ from lingraft.model.settings import ArchitectureSettings
 from lingraft.model.surgery_settings import SurgerySettings
 from lingraft.text.corpus import TextSettings
 from lingraft.tokenizer.settings import TokenizerSettings
-from lingraft.train.settings import PhaseSettings
+from lingraft.train.settings import ALIGNING, PhaseSettings
 
 EVERY_PHASE = ("steps", "epochs", "batch", "length", "learning_rate", "precision")
 
@@ -72,6 +72,11 @@ class Recipe(BaseModel):
                     f"Phase {name!r} has the objective {phase.objective!r}, which reads both languages at once, but tokenizer.vocabulary = "
                     "'replace' takes the source's tokens away. Use 'joint' or 'disjoint', or 'source' where its tokenizer knows both."
                 )
+            if "middle" in phase.objectives and (kind != "source" or self.surgery.adapters != "linear"):
+                raise RecipeError(
+                    f"Phase {name!r} has the objective 'middle', which is for a linear map behind a source that reads both languages: "
+                    "it needs tokenizer.vocabulary = 'source' and surgery.adapters = 'linear'."
+                )
             if kind == "source" and any("new" in parts for parts in phase.all_parts()):
                 raise RecipeError(f"Phase {name!r} trains the part 'new', but with tokenizer.vocabulary = 'source' no token is new.")
             if kind == "replace" and "source" in phase.languages:
@@ -102,11 +107,11 @@ class Recipe(BaseModel):
     @property
     def reads_parallel(self) -> bool:
         """Whether a phase trains on parallel text."""
-        return any({"tlm", "align"} & set(phase.objectives) for phase in self.phases.values())
+        return self.trains_for("tlm", *ALIGNING)
 
-    def trains_for(self, objective: str) -> bool:
-        """Whether a phase has this objective."""
-        return any(objective in phase.objectives for phase in self.phases.values())
+    def trains_for(self, *objectives: str) -> bool:
+        """Whether a phase has one of these objectives."""
+        return any(set(objectives) & set(phase.objectives) for phase in self.phases.values())
 
     @property
     def predicts_next_sentence(self) -> bool:

@@ -107,7 +107,9 @@ def check_aids(request: Request) -> None:
     if request.recipe.needs_source_text:
         _check_source_text(request)
     if request.recipe.reads_parallel and not request.given.parallel:
-        raise RecipeError(f"The recipe {request.recipe.name!r} trains on parallel text (objective tlm or align). Give it with --parallel.")
+        raise RecipeError(
+            f"The recipe {request.recipe.name!r} trains on parallel text (objective tlm, align or middle). Give it with --parallel."
+        )
     for name in (name for name in request.given.names() if name not in wanted(request.recipe)):
         option = name.replace("_", "-")
         warnings.warn(f"The recipe {request.recipe.name!r} does not use --{option}; it is left aside.", LingraftWarning, stacklevel=3)

@@ -49,7 +49,7 @@ from lingraft.train.aligned import Aligned
 from lingraft.train.data import Data, Lessons, objectives_of
 from lingraft.train.loop import Options
 from lingraft.train.pairs import encode_sides, open_sides
-from lingraft.train.settings import PhaseSettings
+from lingraft.train.settings import ALIGNING, PhaseSettings
 from lingraft.vectors.links import keep_links, open_links
 
 HeldOuts = dict[str, tuple[HeldOut, Reader]]
@@ -139,7 +139,7 @@ def tokens(request: Request, run: Run, source: Source, texts: Texts, made: PreTr
         encoded.append((texts.source.language, texts.source, old))
     recipe, parallel = request.recipe, texts.parallel if request.recipe.reads_parallel else None
     both = {"parallel": (old, made)} if recipe.trains_for("tlm") else {}
-    both |= {"aligned": (source.tokenizer, made)} if recipe.trains_for("align") else {}
+    both |= {"aligned": (source.tokenizer, made)} if recipe.trains_for(*ALIGNING) else {}
     inputs = {"languages": [code for code, _, _ in encoded]} | ({"parallel": parallel.survey.fingerprint} if parallel else {})
     inputs |= {"aligned": True} if "aligned" in both else {}
     with first():

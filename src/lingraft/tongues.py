@@ -23,7 +23,7 @@ from lingraft.train.batches import Blocks, mixture
 from lingraft.train.data import Data, Lessons
 from lingraft.train.objectives import Vocabulary
 from lingraft.train.pairs import Frame, Pairs, Translations, frame_of, pairs
-from lingraft.train.settings import PhaseSettings
+from lingraft.train.settings import ALIGNING, PhaseSettings
 from lingraft.vectors.links import Links
 
 
@@ -109,7 +109,7 @@ class Tongues:
 
     def data(self, settings: PhaseSettings) -> Lessons:
         """What a phase trains on. Raises TextError where a text is too short for one block, or has no pairs."""
-        if "align" in settings.objectives:
+        if set(ALIGNING) & set(settings.objectives):
             assert self.lines is not None
             return aligned(self.lines, self.masking, settings)
         named = {"target": list(self.targets.values()), "source": [self.source] if self.source else []}

@@ -13,9 +13,10 @@ class SurgerySettings(BaseModel):
     bare_begin: bool = Field(
         False, description="the first token, [CLS] or <s>, has neither position nor segment embedding, from here on (Artetxe et al. 2020)"
     )
-    adapters: Literal["none", "bottleneck", "lora", "invertible"] = Field(
+    adapters: Literal["none", "bottleneck", "lora", "invertible", "linear"] = Field(
         "none",
         description="bottleneck: after the attention and the feed-forward of each layer (Houlsby et al. 2019); lora: on queries and values "
-        "(Hu et al. 2022; needs the extra `lora`); invertible: after the feed-forward, and around the embeddings (Pfeiffer et al. 2020)",
+        "(Hu et al. 2022; needs the extra `lora`); invertible: after the feed-forward, and around the embeddings (Pfeiffer et al. 2020); "
+        "linear: a linear map of the last layer's states",
     )
     adapter_width: int = Field(64, ge=1, description="width of a bottleneck; rank of lora")

@@ -3,6 +3,10 @@
 Cao, Kitaev & Klein (2020), "Multilingual alignment of contextual word representations": states of linked pieces are pulled together, while
 those of the source's language stay near what they were. Where the model no longer has the source's vocabulary, the source as it was reads
 the source's lines, and its states are the goal: with nothing but new rows training, the body learns nothing and yet reads a new language.
+
+MIM (Doval et al. 2018; of states Liu et al. 2019): linked states meet in the middle. An orthogonal map turns the target's states towards
+the source's; a linear map behind the model begins there, and is trained to reach the mean of both. The papers map the source's states there
+too; a transfer's result is a model of the target, which needs the one map only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,13 +19,16 @@ import torch
 from torch import nn
 
 from lingraft.errors import TextError
+from lingraft.model.adapters import set_linear
 from lingraft.text.shards import Shards
 from lingraft.train.batches import Ids, drawn
 from lingraft.train.objectives import Vocabulary
 from lingraft.vectors.links import Links
+from lingraft.vectors.spaces import procrustes
 
+FITTED = 512  # lines that a first, orthogonal map is found from
 POOL = 32  # batches that are drawn at once and cut from lines sorted by length
-HELD_OUT_EVERY, MOST_HELD_OUT = 50, 256
+HELD_OUT_EVERY, MOST_HELD_OUT = 50, 128
 JUDGED = 64  # lines of a batch, where nothing trains
 States = list[torch.Tensor]
 
@@ -107,7 +114,8 @@ class Lines:
 class Aligned:
     """What a phase with the objective `align` learns from: lines with links, but for those that are held out.
 
-    depths: shares of the layers whose states are compared. anchor: weight of the distance to the source as it was.
+    depths: shares of the layers whose states are compared. anchor: weight of the distance to the source as it was. is_middle: the goal
+    is the mean of the source's state and of the target's, turned by `turn`, an orthogonal (dim, dim) and a shift (dim,).
     scales: of each depth, how much the source's states vary (the sum of their variances); distances are in units of that, so that 1 is
     what a constant would reach.
     """
@@ -117,8 +125,10 @@ class Aligned:
     length: int
     depths: tuple[float, ...]
     anchor: float
+    is_middle: bool
     train: Ids
     held_out: Ids
+    turn: list[torch.Tensor] = field(default_factory=list, compare=False)
     scales: list[torch.Tensor] = field(default_factory=list, compare=False)
 
     @property
@@ -132,7 +142,10 @@ class Aligned:
         return 0
 
     def network(self, model: Any) -> nn.Module:
-        """The body, all of whose layers are looked at."""
+        """The body, all of whose layers are looked at. A linear map that shall meet in the middle begins as the turn."""
+        if self.is_middle:
+            self.turn[:] = self.turn or self._turn(next(model.parameters()).device)
+            set_linear(model, *self.turn)
         return Body(model, self.depths)
 
     def num_blocks(self, settings: Any) -> int:
@@ -157,7 +170,9 @@ class Aligned:
         """Lines by number."""
         source, target = self.lines.source, self.lines.target
         found = []
-        for row, (line, room, other) in enumerate(zip(lines, source.sizes(self.length)[lines], target.sizes(self.length)[lines], strict=True)):
+        for row, (line, room, other) in enumerate(
+            zip(lines, source.sizes(self.length)[lines], target.sizes(self.length)[lines], strict=True)
+        ):
             pairs = _links_of(self.lines.links, line)
             kept = pairs[(pairs < [room, other]).all(axis=1)] + [len(source.before), len(target.before)]
             found.append(np.insert(kept, 0, row, axis=1))
@@ -173,15 +188,18 @@ class Aligned:
         share = batch.part(index, shares)
         tensors = partial(_tensors, device=device)
         read_source, links = tensors(share.source), torch.from_numpy(share.links).to(device)
-        with torch.no_grad():
-            reference = Body(self.lines.reference.to(device), self.depths)(*read_source)
+        reference = self._reference(*read_source)
         if not self.scales:
             self.scales.extend(self._scales(device))
         found = network(*tensors(share.target))
-        goal = network(*read_source) if self.lines.keeps_source else reference
+        moves = self.lines.keeps_source and not self.is_middle
+        goal = network(*read_source) if moves else reference
         at_source, at_target = links[:, :2].unbind(1), links[:, ::2].unbind(1)
-        loss = self._distance([s[at_target] for s in found], [s[at_source] for s in goal]) / max(1, len(batch.links))
-        if self.lines.keeps_source and self.anchor:
+        wanted = [states[at_source] for states in goal]
+        if self.is_middle:
+            wanted = self._middle(wanted, [states[at_target] for states in self._reference(*tensors(share.target))])
+        loss = self._distance([states[at_target] for states in found], wanted) / max(1, len(batch.links))
+        if moves and self.anchor:
             real = read_source[1] > 0
             stay = self._distance([s[real] for s in goal], [s[real] for s in reference]) / batch.tokens[0]
             loss = loss + self.anchor * stay
@@ -193,12 +211,36 @@ class Aligned:
         return torch.stack(parts).mean()
 
     @torch.no_grad()
+    def _reference(self, ids: torch.Tensor, mask: torch.Tensor) -> States:
+        """What the source as it was makes of lines."""
+        return Body(self.lines.reference.to(ids.device), self.depths)(ids, mask)  # type: ignore[no-any-return]
+
+    def _middle(self, source: States, target: States) -> States:
+        """Half-way between states (n, dim) of the source's pieces and those of the target's, turned towards them."""
+        weight, bias = (part.to(source[0].device) for part in self.turn)
+        return [(one.float() + other.float() @ weight + bias) / 2 for one, other in zip(source, target, strict=True)]
+
+    @torch.no_grad()
+    def _turn(self, device: torch.device) -> States:
+        """The orthogonal map, and the shift, that bring the target's last states nearest to the source's, on FITTED lines."""
+        lines = self.train[:: max(1, len(self.train) // FITTED)][:FITTED]
+        found: tuple[States, States] = [], []
+        for start in range(0, len(lines), JUDGED):
+            batch = self.read(lines[start : start + JUDGED])
+            links = torch.from_numpy(batch.links).to(device)
+            for states, side, at in zip(found, (batch.source, batch.target), (links[:, :2], links[:, ::2]), strict=True):
+                states.append(self._reference(*_tensors(side, device=device))[-1][at.unbind(1)].float())
+        source, target = map(torch.cat, found)
+        weight = procrustes(target - target.mean(0), source - source.mean(0))
+        return [weight, source.mean(0) - target.mean(0) @ weight]
+
+    @torch.no_grad()
     def _scales(self, device: torch.device) -> States:
         """Of the linked pieces of a few lines, in float32, whatever the step's precision: a run that goes on computes them anew."""
         batch = self.read(self.train[:JUDGED])
         at = torch.from_numpy(batch.links).to(device)[:, :2].unbind(1)
         with torch.autocast(device.type, enabled=False):
-            reference = Body(self.lines.reference.to(device), self.depths)(*_tensors(batch.source, device=device))
+            reference = self._reference(*_tensors(batch.source, device=device))
         return [states[at].float().var(dim=0, correction=0).sum().clamp(min=1e-12) for states in reference]
 
     @torch.no_grad()
@@ -234,12 +276,12 @@ def aligned(lines: Lines, vocabulary: Vocabulary, settings: Any) -> Aligned:
     linked = np.unique(line[inside])
     if len(linked) < 2:
         raise TextError(
-            f"Of {len(source):,} lines of parallel text, {len(linked)} have linked tokens: too few to learn from. Give more with --parallel."
+            f"Of {len(source):,} lines of parallel text, {len(linked)} have linked tokens: too few to learn from. Give more to --parallel."
         )
     every = min(max(HELD_OUT_EVERY, len(linked) // MOST_HELD_OUT), len(linked))
     held_out = np.arange(len(linked)) % every == every // 2
-    depths, anchor = tuple(settings.align_depths), settings.align_anchor
-    return Aligned(lines, vocabulary, settings.length, depths, anchor, linked[~held_out], linked[held_out])
+    depths, is_middle = tuple(settings.align_depths), "middle" in settings.objectives
+    return Aligned(lines, vocabulary, settings.length, depths, settings.align_anchor, is_middle, linked[~held_out], linked[held_out])
 
 
 def _links_of(links: Links, line: int) -> Ids:

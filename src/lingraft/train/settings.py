@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lingraft.model.names import check_part
 
+ALIGNING = ("align", "middle")
+"""Objectives that linked pieces of parallel text are for."""
+
 
 def check_parts(parts: list[str]) -> list[str]:
     """The names, if they are names of parts. Raises RecipeError."""
@@ -77,9 +80,10 @@ class PhaseSettings(TrainingSettings):
     alpha: float = Field(
         1.0, ge=0, le=1, description="of several texts, up-sample the small ones: shares of the blocks to this power; 1: as they are"
     )
-    objective: Literal["auto", "mlm", "clm", "tlm", "mlm+tlm", "align"] = Field(
+    objective: Literal["auto", "mlm", "clm", "tlm", "mlm+tlm", "align", "middle"] = Field(
         "auto", description="auto: mlm or clm, what the source is; tlm: mlm on parallel text, a line and its translation in each block; "
-        "of two, each has half of every batch; align: states of linked pieces of parallel text are pulled together (Cao et al. 2020)"
+        "of two, each has half of every batch; align: states of linked pieces of parallel text are pulled together (Cao et al. 2020); "
+        "middle: the target's are pulled half-way to the source's (Doval et al. 2018)"
     )  # fmt: skip
     next_sentence: bool = Field(False, description="train on pairs of texts, and predict whether the second follows the first (BERT)")
     align_depths: list[Annotated[float, Field(gt=0, le=1)]] = Field(
