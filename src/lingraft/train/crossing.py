@@ -1,4 +1,4 @@
-"""From a line to its translation: blocks of one language whose states are re-ordered by word alignment, and the other's tokens as answers."""
+"""From a line to its translation: blocks of one language, how their states are to be re-ordered, and the other's tokens as answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -13,7 +13,14 @@ from lingraft.model.heads import Predictor
 from lingraft.train.batches import Blocks, Ids, Inputs, Mixture, Spoken
 from lingraft.train.crossing import Crossing
 from lingraft.train.objectives import (
-    NOT_ASKED, OBJECTIVES, Example, Vocabulary, bridge_language_model, cross_lingual_language_model, joined, part_of,
+    NOT_ASKED,
+    OBJECTIVES,
+    Example,
+    Vocabulary,
+    bridge_language_model,
+    cross_lingual_language_model,
+    joined,
+    part_of,
 )  # fmt: skip
 from lingraft.train.pairs import Pairs, Translations
 from lingraft.train.settings import ON_PARALLEL
@@ -71,7 +78,7 @@ class Data:
 
     blocks: Blocks | Mixture | Pairs | Spoken
     vocabulary: Vocabulary
-    parallel: Translations | Mixture | None = None
+    parallel: Translations | None = None
     crossing: Crossing | None = None
     answers: list[torch.Tensor] = field(default_factory=list, compare=False)
 

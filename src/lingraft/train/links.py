@@ -3,39 +3,21 @@
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
 
 from lingraft.errors import TextError
 from lingraft.files import atomic_folder
 from lingraft.text.shards import Shards
 from lingraft.train.batches import Ids
+from lingraft.train.settings import LinkSettings
 from lingraft.vectors.alignment import Aligner, AlignmentSettings, Links, Pair, train_aligner
 
 NONE = -1
 FILES = ("to_target", "to_source", "lines")
 Positions = npt.NDArray[np.int16]
-
-
-class LinkSettings(BaseModel):
-    """How pieces of parallel text are aligned, and which pairs are good enough to train on (objectives cdlm and brlm)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model: Literal["fast_align", "eflomal", "hmm", "ibm1", "ibm2"] = Field("fast_align", description="what aligns: see `lingraft align`")
-    iterations: int = Field(5, ge=1, description="of its training")
-    symmetrisation: Literal["none", "intersection", "union", "grow-diag", "grow-diag-final-and"] = Field(
-        "none", description="none: each piece has its likeliest link; else the likeliest of those that are left when both ways are joined"
-    )
-    longest_ratio: float = Field(
-        3.0, ge=1, description="pairs are dropped where one side has more than so many times the pieces of the other"
-    )
-    least_linked: float = Field(
-        0.3, ge=0, le=1, description="pairs are dropped of which less than this share of the pieces, of both sides, is linked in both ways"
-    )
 
 
 @dataclass(frozen=True, slots=True)

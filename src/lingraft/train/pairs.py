@@ -61,8 +61,13 @@ def frame_of(tokenizer: PreTrainedTokenizerBase, model: Any, place: Callable[[Se
     inputs = signature(model.forward).parameters
     has_segments = "token_type_ids" in inputs and getattr(model.config, "type_vocab_size", 0) > 1
     first = first_position(model) if "position_ids" in inputs else None
-    opens, speaks = max(0, len(between) - len(after)), bool(getattr(model.config, "lingraft_language_embeddings", False))
-    return Frame(before, between, after, pad, opens, segments if has_segments else None, first, speaks)
+    opens = max(0, len(between) - len(after))
+    return Frame(before, between, after, pad, opens, segments if has_segments else None, first, speaks(model))
+
+
+def speaks(model: Any) -> bool:
+    """Whether a model is told which language a token is of: it has language embeddings."""
+    return bool(getattr(getattr(model, "config", None), "lingraft_language_embeddings", False))
 
 
 def _template(tokenizer: PreTrainedTokenizerBase) -> tuple[list[list[int]], Segments]:
