@@ -116,7 +116,8 @@ def enter(run: Run, model: Any, settings: PhaseSettings) -> None:
 
 
 def owners(model: Any, merge: Mapping[str, str]) -> dict[str, str]:
-    """Name of a parameter -> the phase that it comes from, for the parts that a merge names. Raises RecipeError where two parts share one."""
+    """Name of a parameter -> the phase that it comes from, for the parts that a merge names. Raises RecipeError where two of them hold it,
+    and where the model has no such part."""
     found: dict[str, str] = {}
     for part, phase in merge.items():
         if part != REST:
