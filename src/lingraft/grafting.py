@@ -123,9 +123,8 @@ def owners(model: Any, merge: Mapping[str, str]) -> dict[str, str]:
         if part != REST:
             named = parameters_of(model, part)
             if not named or set(named) & set(found):
-                raise RecipeError(
-                    f"merge names {part!r}, which " + ("other parts of it hold too." if named else "this model does not have.")
-                )
+                why = "which another part that it names holds too" if named else "which this model does not have"
+                raise RecipeError(f"merge names the part {part!r}, {why}.")
             found |= dict.fromkeys(named, phase)
     return found
 

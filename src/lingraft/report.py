@@ -95,8 +95,8 @@ class Record:
         if told := self.about.get("alignments"):
             found.append(
                 f"Of {told['pairs']:,} pairs of parallel text {told['kept']:,} were good enough to train on: {told['dropped_by_length']:,} "
-                f"have sides of too different length, in {told['dropped_by_links']:,} too few pieces are linked. Of the pieces of a line that "
-                f"was kept, {told['linked_to_target']:.0%} of the target's and {told['linked_to_source']:.0%} of the source's have a link."
+                f"have sides of too different length, in {told['dropped_by_links']:,} too few pieces are linked. Of the pieces of a line "
+                f"that was kept, {told['linked_to_target']:.0%} of the target's and {told['linked_to_source']:.0%} of the source's have a link."
             )
         for name, told in (self.about.get("restarts") or {}).items():
             losses = ["failed" if tried["held_out_loss"] is None else f"{tried['held_out_loss']:.3f}" for tried in told["attempts"]]

@@ -302,7 +302,7 @@ def _total(request: Request, run: Run, source: Source, data: Data, name: str) ->
 
 
 def minutes_of(request: Request, settings: PhaseSettings) -> float | None:
-    """What a phase, each time that it is trained, has of the minutes that were asked for: all that train have the same. None: as it says."""
+    """What a phase has, each time that it is trained, of the minutes that were asked for: all that train have the same. None: no limit."""
     if request.minutes is None or not settings.trains:
         return None
     return request.minutes / sum(phase.trains for phase in request.recipe.phases.values()) / (1 + settings.restarts)

