@@ -10,6 +10,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from lingraft.registration import register
+
 _HOMES = {
     "LingraftError": "lingraft.errors",
     "NewRows": "lingraft.embeddings",
@@ -59,3 +61,4 @@ class _Package(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Package
+register()

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from accelerate import PartialState
 
 from lingraft.embeddings import NewRows
-from lingraft.errors import ModelError, RunError, TrainingError
+from lingraft.errors import ModelError, RecipeError, RunError, TrainingError
 from lingraft.files import fingerprint
 from lingraft.model import adapters
 from lingraft.model.bare_begin import bare_begin, check_bare_begin
@@ -25,7 +26,7 @@ from lingraft.tongues import Tongues
 from lingraft.train import checkpoint
 from lingraft.train.data import Lessons
 from lingraft.train.loop import Options, Speed, train
-from lingraft.train.settings import PhaseSettings
+from lingraft.train.settings import MEAN, REST, PhaseSettings
 
 Rows = tuple[NewRows, NewRows | None]
 
@@ -75,6 +76,8 @@ def check_phases(request: Request, model: Any, *, leave_out: tuple[str, ...] = (
         for parts in settings.all_parts():
             train, freeze = ([part for part in named if part not in leave_out] for named in (parts, settings.freeze))
             set_trainable(model, train, freeze)
+        if not leave_out:
+            owners(model, settings.merge or {})
     model.requires_grad_(True)
 
 
@@ -100,6 +103,30 @@ def facts(recipe: Recipe, model: Any) -> dict[str, Any]:
         "adapters": told["kind"] if told else None,
         "body_trained": bool(trained & set(parameters_of(model, "body"))),
     }
+
+
+def enter(run: Run, model: Any, settings: PhaseSettings) -> None:
+    """Bring `model` to where a phase starts, if that is not where the one before it ended."""
+    found = {name: finished(run, name) for name in settings.starts}
+    if settings.merge:
+        rest = settings.merge[REST]
+        checkpoint.restore_merged(model, found, owners(model, settings.merge), None if rest == MEAN else rest)
+    elif settings.start_from:
+        checkpoint.restore_weights(model, found[settings.start_from])
+
+
+def owners(model: Any, merge: Mapping[str, str]) -> dict[str, str]:
+    """Name of a parameter -> the phase that it comes from, for the parts that a merge names. Raises RecipeError where two of them hold it,
+    and where the model has no such part."""
+    found: dict[str, str] = {}
+    for part, phase in merge.items():
+        if part != REST:
+            named = parameters_of(model, part)
+            if not named or set(named) & set(found):
+                why = "which another part that it names holds too" if named else "which this model does not have"
+                raise RecipeError(f"merge names the part {part!r}, {why}.")
+            found |= dict.fromkeys(named, phase)
+    return found
 
 
 def finished(run: Run, name: str) -> checkpoint.Checkpoint:

@@ -93,9 +93,12 @@ def _parameters_line(source: Source) -> str:
 
 def _phase_lines(request: Request, model: Any, name: str, settings: PhaseSettings, data: Lessons) -> Iterator[str]:
     """What one phase trains, for how long, at what cost: measured with the real batch."""
+    if not settings.trains:
+        yield f"phase {name}\n  merges    {', '.join(settings.starts)}"
+        return
     measured = pace(model, settings, data)
     tries = 1 + settings.restarts
-    share = None if request.minutes is None else request.minutes / len(request.recipe.phases) / tries
+    share = stages.minutes_of(request, settings)
     steps = stages.planned_steps(settings, data) if share is None else steps_within(measured, share)
     num_blocks = data.num_blocks(settings)
     yield f"phase {name}"

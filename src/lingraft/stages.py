@@ -20,7 +20,7 @@ from lingraft.embeddings.settings import AUTO
 from lingraft.evaluate import language_model
 from lingraft.evaluate.language_model import HeldOut, Reader
 from lingraft.files import atomic_folder, atomic_write, fingerprint, is_main_process, write_text
-from lingraft.grafting import Rows, check_surgery, facts, finished, train_best
+from lingraft.grafting import Rows, check_surgery, enter, facts, train_best
 from lingraft.machine import first, hardware
 from lingraft.model.adapters import save_adapters
 from lingraft.model.factorised import multiply_out
@@ -44,17 +44,15 @@ from lingraft.tokenizer import vocabulary
 from lingraft.tokenizer.measure import measure as measure_tokenizer
 from lingraft.tokenizer.prepare import prepare
 from lingraft.tongues import Tongue, Tongues, masking, tongues, with_lines
-from lingraft.train import checkpoint
 from lingraft.train.aligned import Aligned
 from lingraft.train.data import Data, Lessons, objectives_of
+from lingraft.train.links import Linked, link
 from lingraft.train.loop import Options
 from lingraft.train.pairs import encode_sides, open_sides
-from lingraft.train.settings import ALIGNING, PhaseSettings
-from lingraft.vectors.links import keep_links, open_links
+from lingraft.train.settings import PhaseSettings
 
 HeldOuts = dict[str, tuple[HeldOut, Reader]]
 OUTPUT = "output."  # before the names of arrays in rows.safetensors that are of the output matrix
-ALIGNMENTS = "alignments"  # folder of links between pieces of parallel text
 SAMPLE = 4_096  # held-out tokens that the loss is measured on during training
 
 
@@ -137,29 +135,33 @@ def tokens(request: Request, run: Run, source: Source, texts: Texts, made: PreTr
     old = source.tokenizer if disjoint else made
     if texts.source and request.recipe.trains_on_source:
         encoded.append((texts.source.language, texts.source, old))
-    recipe, parallel = request.recipe, texts.parallel if request.recipe.reads_parallel else None
-    both = {"parallel": (old, made)} if recipe.trains_for("tlm") else {}
-    both |= {"aligned": (source.tokenizer, made)} if recipe.trains_for(*ALIGNING) else {}
+    parallel = texts.parallel if request.recipe.reads_parallel else None
     inputs = {"languages": [code for code, _, _ in encoded]} | ({"parallel": parallel.survey.fingerprint} if parallel else {})
-    inputs |= {"aligned": True} if "aligned" in both else {}
+    inputs |= {"aligned": True} if request.recipe.aligns else {}
     with first():
         if not run.begin("tokens", inputs):
             for code, corpus, reading in encoded:
                 encode_to_shards(corpus.split("train"), reading, folder / code, end_id=end_id(reading))
-            for name, readers in both.items():
-                assert parallel is not None
-                encode_sides(parallel.pairs, readers, folder / name)
-            if "aligned" in both:
-                links = keep_links(*open_sides(folder / "aligned"), run.path / ALIGNMENTS)
-                run.note(aligned={"lines": len(links.counts), "without": int((links.counts == 0).sum()), "links": len(links.pairs)})
+            if parallel:
+                encode_sides(parallel.pairs, (source.tokenizer if request.recipe.aligns else old, made), folder / "parallel")
             run.finish("tokens")
     target, *others = (Shards.open(folder / code) for code, _, _ in encoded)
-    lines = open_sides(folder / "parallel") if "parallel" in both else None
-    found = tongues(source, made, request.to, target, next(iter(others), None), disjoint, lines)
-    if "aligned" not in both:
-        return found
-    kept = recipe.tokenizer.vocabulary in ("source", "extend", "disjoint")
-    return with_lines(found, source, open_sides(folder / "aligned"), open_links(run.path / ALIGNMENTS), kept)
+    lines = open_sides(folder / "parallel") if parallel else None
+    links = _links(request, run, lines)
+    found = tongues(source, made, request.to, target, next(iter(others), None), disjoint, lines, links)
+    return with_lines(found, source, request.recipe.tokenizer.vocabulary != "replace") if request.recipe.aligns else found
+
+
+def _links(request: Request, run: Run, lines: tuple[Shards, Shards] | None) -> Linked | None:
+    """Which piece of parallel text stands for which, where a phase asks for it; how many pairs are good enough is noted."""
+    folder = run.path / "alignments"
+    if lines is None or not request.recipe.reads_links:
+        return None
+    with first():
+        if not run.begin("alignments", {"settings": settings_of(request.recipe)["alignments"]}):
+            run.note(alignments=link(*lines, request.recipe.alignment, folder))
+            run.finish("alignments")
+    return Linked.open(folder)
 
 
 def rows(request: Request, run: Run, source: Source, spoken: Tongues, texts: Texts, options: Options) -> Rows:
@@ -175,7 +177,7 @@ def rows(request: Request, run: Run, source: Source, spoken: Tongues, texts: Tex
             num_old = check_fits(source.model, 0)
             aids = Aids(
                 settings, source.tokenizer, made, num_old, shards, texts.target, texts.source, texts.parallel, given, request.seed,
-                source.model,
+                source.model, spoken.source.shards if spoken.source and spoken.target.ids is None else None,
             )  # fmt: skip
             if settings.method == AUTO:
                 found, output, table = race(aids, _course(request, source, made, shards, options))
@@ -257,8 +259,7 @@ def phase(request: Request, run: Run, source: Source, spoken: Tongues, found: He
     """Train one phase, or go on with it, or take its result."""
     settings = request.recipe.phases[name]
     data = spoken.data(settings)
-    if settings.start_from:
-        checkpoint.restore_weights(source.model, finished(run, settings.start_from))
+    enter(run, source.model, settings)
     total = _total(request, run, source, data, name)
     own_seed = int(fingerprint([request.seed, name])[:8], 16)
     inputs = {
@@ -295,14 +296,22 @@ def phase(request: Request, run: Run, source: Source, spoken: Tongues, found: He
 def _total(request: Request, run: Run, source: Source, data: Lessons, name: str) -> int:
     """Optimiser steps of a phase: as --minutes allows (measured once, then kept), as the recipe says, or as its epochs need."""
     settings = request.recipe.phases[name]
-    if request.minutes is None:
+    share = minutes_of(request, settings)
+    if share is None:
         return planned_steps(settings, data)
     kept = run.facts.get("steps_from_minutes", {})
     if f"{name} {request.minutes}" not in kept:
         with first():
-            steps = steps_for(source.model, settings, data, request.minutes / len(request.recipe.phases) / (1 + settings.restarts))
+            steps = steps_for(source.model, settings, data, share)
             run.note(steps_from_minutes={**kept, f"{name} {request.minutes}": steps})
     return int(run.facts["steps_from_minutes"][f"{name} {request.minutes}"])
+
+
+def minutes_of(request: Request, settings: PhaseSettings) -> float | None:
+    """What a phase has, each time that it is trained, of the minutes that were asked for: all that train have the same. None: no limit."""
+    if request.minutes is None or not settings.trains:
+        return None
+    return request.minutes / sum(phase.trains for phase in request.recipe.phases.values()) / (1 + settings.restarts)
 
 
 def planned_steps(settings: PhaseSettings, data: Lessons) -> int:

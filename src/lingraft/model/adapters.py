@@ -37,7 +37,8 @@ class Places:
 
 
 BERT = Places("attention.output.dense", "output.dense", "query", "value", "output")
-PLACES = dict.fromkeys(("bert", "camembert", "electra", "roberta", "xlm-roberta"), BERT) | {
+MEETING = ("trelm-bert", "trelm-roberta", "trelm-xlm-roberta")
+PLACES = dict.fromkeys(("bert", "camembert", "electra", "roberta", "xlm-roberta", *MEETING), BERT) | {
     "distilbert": Places("attention.out_lin", "ffn.lin2", "q_lin", "v_lin", "output_layer_norm")
 }
 

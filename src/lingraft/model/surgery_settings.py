@@ -20,3 +20,12 @@ class SurgerySettings(BaseModel):
         "linear: a linear map of the last layer's states",
     )
     adapter_width: int = Field(64, ge=1, description="width of a bottleneck; rank of lora")
+    trilayer: bool = Field(
+        False, description="one more layer between the halves, before which states are put into the target's order (TreLM)"
+    )
+    language_embeddings: bool = Field(
+        False, description="the input tells its language: 0 the source's, 1 the target's; states are re-ordered between the halves (TreLM)"
+    )
+    mid_embeddings: bool = Field(
+        True, description="positions and the target's language are added again where states are re-ordered; false: nothing is"
+    )

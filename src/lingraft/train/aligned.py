@@ -22,8 +22,8 @@ from lingraft.errors import TextError
 from lingraft.model.adapters import set_linear
 from lingraft.text.shards import Shards
 from lingraft.train.batches import Ids, drawn
+from lingraft.train.links import NONE, Linked
 from lingraft.train.objectives import Vocabulary
-from lingraft.vectors.links import Links
 from lingraft.vectors.spaces import procrustes
 
 FITTED = 512  # lines that a first, orthogonal map is found from
@@ -48,13 +48,13 @@ class Side:
         """Tokens of text in a line of `length`."""
         return length - len(self.before) - len(self.after)
 
-    def sizes(self, length: int) -> Ids:
-        """(num_lines,) tokens of each line's text, cut to fit."""
-        return np.minimum(np.diff(self.shards.documents), self.room(length))
+    def sizes(self, lines: Ids, length: int) -> Ids:
+        """(len(lines),) tokens of each line's text, cut to fit."""
+        return np.minimum(self.shards.documents[lines + 1] - self.shards.documents[lines], self.room(length))
 
     def read(self, lines: Ids, length: int) -> tuple[Ids, Ids]:
         """Ids (len(lines), longest), and 1 where they are a line's and no padding."""
-        starts, sizes = self.shards.documents[lines], self.sizes(length)[lines]
+        starts, sizes = self.shards.documents[lines], self.sizes(lines, length)
         ids = np.full((len(lines), int(sizes.max()) + length - self.room(length)), self.pad, dtype=np.int64)
         for row, start, size in zip(ids, starts, sizes, strict=True):
             text = self.shards.tokens[start : start + size].astype(np.int64)
@@ -105,9 +105,18 @@ class Lines:
 
     source: Side
     target: Side
-    links: Links
+    links: Linked
     reference: Any
     keeps_source: bool
+
+    def mutual(self, line: int) -> Ids:
+        """(n, 2) links of a line that are the likeliest both ways: place of a piece in the source's line, and in the target's."""
+        (start, end), (other, other_end) = (side.shards.documents[line : line + 2] for side in (self.source, self.target))
+        back, there = np.asarray(self.links.to_source[start:end]), np.asarray(self.links.to_target[other:other_end])
+        at_target = np.flatnonzero(there != NONE)
+        at_source = there[at_target].astype(np.int64)
+        kept = back[at_source] == at_target
+        return np.stack([at_source[kept], at_target[kept]], axis=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,16 +173,16 @@ class Aligned:
         return self.read(lines[np.random.default_rng([seed, pool]).permutation(POOL)[place]])
 
     def _sizes(self, lines: Ids) -> Ids:
-        return self.lines.source.sizes(self.length)[lines] + self.lines.target.sizes(self.length)[lines]
+        return self.lines.source.sizes(lines, self.length) + self.lines.target.sizes(lines, self.length)
 
     def read(self, lines: Ids) -> Batch:
         """Lines by number."""
         source, target = self.lines.source, self.lines.target
         found = []
         for row, (line, room, other) in enumerate(
-            zip(lines, source.sizes(self.length)[lines], target.sizes(self.length)[lines], strict=True)
+            zip(lines, source.sizes(lines, self.length), target.sizes(lines, self.length), strict=True)
         ):
-            pairs = _links_of(self.lines.links, line)
+            pairs = self.lines.mutual(line)
             kept = pairs[(pairs < [room, other]).all(axis=1)] + [len(source.before), len(target.before)]
             found.append(np.insert(kept, 0, row, axis=1))
         return Batch(source.read(lines, self.length), target.read(lines, self.length), np.concatenate(found))
@@ -270,22 +279,17 @@ def aligned(lines: Lines, vocabulary: Vocabulary, settings: Any) -> Aligned:
     """Lines with a link that is not cut off, one in HELD_OUT_EVERY of them held out. Raises TextError where there are fewer than two."""
     if min(lines.source.room(settings.length), lines.target.room(settings.length)) < 1:
         raise TextError(f"Lines of {settings.length} tokens have no room for text. Use a larger --set length=N.")
-    source, target = lines.source.sizes(settings.length), lines.target.sizes(settings.length)
-    line = np.repeat(np.arange(len(source)), lines.links.counts)
-    inside = (lines.links.pairs[:, 0] < source[line]) & (lines.links.pairs[:, 1] < target[line])
-    linked = np.unique(line[inside])
+    good = np.asarray(lines.links.lines)
+    limits = np.stack([side.sizes(good, settings.length) for side in (lines.source, lines.target)], axis=1)
+    linked = good[[bool((lines.mutual(line) < limit).all(axis=1).any()) for line, limit in zip(good, limits, strict=True)]]
     if len(linked) < 2:
         raise TextError(
-            f"Of {len(source):,} lines of parallel text, {len(linked)} have linked tokens: too few to learn from. Give more to --parallel."
+            f"Lines of parallel text that have links between them: {len(linked)}, too few to learn from. Give more to --parallel."
         )
     every = min(max(HELD_OUT_EVERY, len(linked) // MOST_HELD_OUT), len(linked))
     held_out = np.arange(len(linked)) % every == every // 2
     depths, is_middle = tuple(settings.align_depths), "middle" in settings.objectives
     return Aligned(lines, vocabulary, settings.length, depths, settings.align_anchor, is_middle, linked[~held_out], linked[held_out])
-
-
-def _links_of(links: Links, line: int) -> Ids:
-    return links.pairs[links.starts[line] : links.starts[line + 1]]
 
 
 def _tensors(arrays: tuple[Ids, Ids], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
