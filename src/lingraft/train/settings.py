@@ -101,6 +101,9 @@ class PhaseSettings(TrainingSettings):
         "to-target", description="cdlm: which language is predicted from the other; both: every other line"
     )
     next_sentence: bool = Field(False, description="train on pairs of texts, and predict whether the second follows the first (BERT)")
+    mid_embeddings: bool | None = Field(
+        None, description="overrides surgery.mid_embeddings; false in the last phase: the result can be exported as a stock model"
+    )
     mask_rate: float = Field(0.15, gt=0, lt=1, description="share of the tokens that are predicted (mlm)")
     whole_words: bool = Field(False, description="mask words whole (mlm)")
 
