@@ -85,8 +85,7 @@ def check_phases(request: Request, model: Any, *, leave_out: tuple[str, ...] = (
         for parts in settings.all_parts():
             train, freeze = ([part for part in named if part not in leave_out] for named in (parts, settings.freeze))
             set_trainable(model, train, freeze)
-        if not leave_out:
-            owners(model, settings.merge or {})
+        owners(model, {part: phase for part, phase in (settings.merge or {}).items() if part not in leave_out})
     model.requires_grad_(True)
 
 
