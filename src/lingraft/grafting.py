@@ -18,9 +18,11 @@ from lingraft.model.load import Source, load_source
 from lingraft.model.parts import longest_input, parameters_of, set_trainable
 from lingraft.model.scratch import from_scratch
 from lingraft.model.surgery import graft
+from lingraft.model.trilayer import check_trilayer, insert_trilayer, meeting
 from lingraft.recipe import Recipe
 from lingraft.request import Request
 from lingraft.run import Run
+from lingraft.text.corpus import language_of
 from lingraft.tokenizer import vocabulary
 from lingraft.tongues import Tongues
 from lingraft.train import checkpoint
@@ -32,11 +34,15 @@ Rows = tuple[NewRows, NewRows | None]
 
 
 def operate(request: Request, source: Source, spoken: Tongues, found: Rows, seed: int) -> None:
-    """Put in what the recipe adds: new rows, adapters; and take position and segment off the first token. seed: of what is drawn."""
+    """Put in what the recipe adds: new rows, TRILayer and language embeddings, adapters; and take position and segment off the first
+    token. seed: of what is drawn."""
     settings, (rows, output) = request.recipe.surgery, found
     if settings.bare_begin:
         bare_begin(source.model, begin_id(source))
     graft(source.model, spoken.rows(rows), spoken.roles(), output=spoken.output(output), seed=seed, rank=request.recipe.rows.rank)
+    if settings.meets:
+        codes = [language_of(request.given.source_text, "en"), request.to]
+        insert_trilayer(source.model, codes, **settings.additions(), mid_embeddings=settings.mid_embeddings, seed=seed)
     if settings.adapters != "none":
         adapters.insert(source.model, settings.adapters, settings.adapter_width, seed)
 
@@ -54,11 +60,14 @@ def check_surgery(request: Request, source: Source) -> None:
     """Raise ModelError where the source's family does not allow what the recipe builds in, MissingExtra where a package is missing;
     and what `check_phases` raises."""
     settings = request.recipe.surgery
+    if settings.meets:
+        check_trilayer(source.model, **settings.additions())
     if settings.adapters != "none":
         adapters.check(source.model, settings.adapters)
     if settings.bare_begin:
         check_bare_begin(source.model, begin_id(source))
-    check_phases(request, source.model, leave_out=() if settings.adapters == "none" else ("adapters",))
+    yet_to_come = {"adapters": settings.adapters != "none", "language": settings.language_embeddings, "trilayer": settings.meets}
+    check_phases(request, source.model, leave_out=tuple(part for part, comes in yet_to_come.items() if comes))
 
 
 def check_phases(request: Request, model: Any, *, leave_out: tuple[str, ...] = ()) -> None:
@@ -76,8 +85,7 @@ def check_phases(request: Request, model: Any, *, leave_out: tuple[str, ...] = (
         for parts in settings.all_parts():
             train, freeze = ([part for part in named if part not in leave_out] for named in (parts, settings.freeze))
             set_trainable(model, train, freeze)
-        if not leave_out:
-            owners(model, settings.merge or {})
+        owners(model, {part: phase for part, phase in (settings.merge or {}).items() if part not in leave_out})
     model.requires_grad_(True)
 
 
@@ -88,7 +96,8 @@ def begin_id(source: Source) -> int | None:
 
 
 def facts(recipe: Recipe, model: Any) -> dict[str, Any]:
-    """What `lingraft swap` asks of a graft: which parts trained, whether positions did, or the body, and its kind of adapters."""
+    """What `lingraft swap` asks of a graft: which parts trained, whether positions did, or the body, its kind of adapters; and what it has between
+    its halves."""
     trained: set[str] = set()
     for settings in recipe.phases.values():
         for parts in settings.all_parts():
@@ -101,6 +110,7 @@ def facts(recipe: Recipe, model: Any) -> dict[str, Any]:
         "trained_parts": sorted(every),
         "positions": bool(trained & set(parameters_of(model, "positions"))),
         "adapters": told["kind"] if told else None,
+        "meeting": meeting(model),
         "body_trained": bool(trained & set(parameters_of(model, "body"))),
     }
 

@@ -69,7 +69,18 @@ class Recipe(BaseModel):
             )
         if self.verb == "pretrain" and self.reads_parallel:
             raise RecipeError("A recipe for `lingraft pretrain` has no parallel text: use the objectives 'auto', 'mlm' or 'clm'.")
+        if self.verb == "pretrain" and self.surgery.meets:
+            raise RecipeError(
+                "A recipe for `lingraft pretrain` has no source's language: surgery.trilayer and language_embeddings are false."
+            )
         for name, phase in self.phases.items():
+            if "cdlm" in phase.objectives and not self.surgery.meets:
+                raise RecipeError(
+                    f"Phase {name!r} has the objective cdlm, for which states are re-ordered between the model's halves. Set "
+                    "surgery.trilayer=true, or surgery.language_embeddings=true to have that without a TRILayer."
+                )
+            if phase.mid_embeddings is not None and not self.surgery.meets:
+                raise RecipeError(f"Phase {name!r} sets mid_embeddings, but surgery has neither trilayer nor language_embeddings.")
             if kind == "replace" and ON_PARALLEL & set(phase.objectives):
                 raise RecipeError(
                     f"Phase {name!r} has the objective {phase.objective!r}, which is about both languages, but tokenizer.vocabulary = "

@@ -28,6 +28,7 @@ from lingraft.model.heads import detach_next_sentence_head
 from lingraft.model.load import Source, load_source
 from lingraft.model.parts import body_fingerprint, parameters_of
 from lingraft.model.surgery import check_fits
+from lingraft.model.trilayer import set_mid_embeddings
 from lingraft.race import Course, race
 from lingraft.report import write_report
 from lingraft.request import Request, fingerprints, settings_of, wanted
@@ -260,6 +261,8 @@ def phase(request: Request, run: Run, source: Source, spoken: Tongues, found: He
     settings = request.recipe.phases[name]
     data = spoken.data(settings)
     enter(run, source.model, settings)
+    again = settings.mid_embeddings
+    set_mid_embeddings(source.model, request.recipe.surgery.mid_embeddings if again is None else again)
     total = _total(request, run, source, data, name)
     own_seed = int(fingerprint([request.seed, name])[:8], 16)
     inputs = {

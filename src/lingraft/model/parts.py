@@ -141,7 +141,7 @@ def parameters_of(model: Any, part: str) -> dict[str, nn.Parameter]:
         "new": lambda n, p: n in words or n in biases,
         "specials": lambda n, p: n in words,
         "positions": lambda n, p: any(p is table.weight for table in position_tables(model)),
-        "trilayer": lambda n, p: n.endswith("placeholder.weight") or layer_of.get(id(p), -1) == trilayer_place(model),
+        "trilayer": lambda n, p: "placeholder." in n or layer_of.get(id(p), -1) == trilayer_place(model),
         "body": lambda n, p: id(p) in in_base and id(p) not in block and n not in factors,
         "head": lambda n, p: id(p) not in in_base and n not in factors,
     }[check_part(part)]

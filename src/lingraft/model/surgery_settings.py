@@ -29,3 +29,12 @@ class SurgerySettings(BaseModel):
     mid_embeddings: bool = Field(
         True, description="positions and the target's language are added again where states are re-ordered; false: nothing is"
     )
+
+    @property
+    def meets(self) -> bool:
+        """Whether states are re-ordered between the halves."""
+        return self.trilayer or self.language_embeddings
+
+    def additions(self) -> dict[str, bool]:
+        """What is added for that, as `lingraft.model.trilayer` calls it."""
+        return {"trilayer": self.trilayer, "language_embeddings": self.language_embeddings}

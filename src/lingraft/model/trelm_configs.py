@@ -7,7 +7,7 @@ in the stack of layers before which states are re-ordered; `layer`, whether the 
 from importlib import import_module
 from typing import Any
 
-from transformers import AutoConfig, BertConfig, PreTrainedConfig, RobertaConfig, XLMRobertaConfig
+from transformers import AutoConfig, BertConfig, PreTrainedConfig, RobertaConfig, XLMConfig, XLMRobertaConfig
 
 
 class _Registering:
@@ -30,6 +30,12 @@ class TrelmRobertaConfig(_Registering, RobertaConfig):  # type: ignore[misc]
     model_type = "trelm-roberta"
 
 
+class TrelmXLMConfig(_Registering, XLMConfig):  # type: ignore[misc]
+    """Of XLM."""
+
+    model_type = "trelm-xlm"
+
+
 class TrelmXLMRobertaConfig(_Registering, XLMRobertaConfig):  # type: ignore[misc]
     """Of XLM-RoBERTa."""
 
@@ -39,6 +45,7 @@ class TrelmXLMRobertaConfig(_Registering, XLMRobertaConfig):  # type: ignore[mis
 CONFIGS: dict[type[PreTrainedConfig], type[PreTrainedConfig]] = {
     BertConfig: TrelmBertConfig,
     RobertaConfig: TrelmRobertaConfig,
+    XLMConfig: TrelmXLMConfig,
     XLMRobertaConfig: TrelmXLMRobertaConfig,
 }
 """Stock configuration -> ours."""

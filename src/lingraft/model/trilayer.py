@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from lingraft.errors import ModelError
-from lingraft.model.parts import layer_stacks, num_layers, trilayer_place
-from lingraft.model.trelm import CLASSES, TARGET, grow
+from lingraft.model.parts import embedding_tables, layer_stacks, num_layers, trilayer_place
+from lingraft.model.trelm import CLASSES, TARGET, grow, language_tables
 from lingraft.model.trelm_configs import CONFIGS
 
 NOTES = ("lingraft_languages", "lingraft_language_embeddings", "lingraft_trilayer")
-FITTING = "BertForMaskedLM, RobertaForMaskedLM, XLMRobertaForMaskedLM and their kind"
+FITTING = "BERT, RoBERTa, XLM and XLM-RoBERTa"
+SPREAD = 0.02  # of the placeholder's start
 
 
 def is_grown(model: Any) -> bool:
@@ -27,6 +28,12 @@ def has_trilayer(model: Any) -> bool:
     return trilayer_place(model) is not None
 
 
+def meeting(model: Any) -> dict[str, Any] | None:
+    """What run.json says of it: languages, `at`, `layer`, `mid_embeddings`; None of a stock model."""
+    config = model.config
+    return {"languages": config.lingraft_languages, **config.lingraft_trilayer} if is_grown(model) else None
+
+
 def check_trilayer(model: Any, *, trilayer: bool, language_embeddings: bool) -> None:
     """Raise ModelError for a family that has no place for them, for one layer only, and for a model that has other ones already."""
     config = model.config
@@ -36,7 +43,7 @@ def check_trilayer(model: Any, *, trilayer: bool, language_embeddings: bool) -> 
                 f"The model comes with trilayer = {str(has_trilayer(model)).lower()} and language_embeddings = "
                 f"{str(config.lingraft_language_embeddings).lower()} already: set the same, or start from the model it was made of."
             )
-    elif type(model) not in CLASSES or getattr(config, "is_decoder", False):
+    elif type(model) not in CLASSES or getattr(config, "is_decoder", False) or getattr(config, "causal", False):
         raise ModelError(
             f"lingraft has TRILayer and language embeddings for {FITTING}, not for {type(model).__name__}. "
             "Use trilayer = false and language_embeddings = false."
@@ -64,46 +71,62 @@ def insert_trilayer(
     config = model.config
     config.lingraft_languages = list(codes)
     if is_grown(model):
-        config.lingraft_trilayer = {**config.lingraft_trilayer, "mid_embeddings": mid_embeddings}
+        set_mid_embeddings(model, mid_embeddings)
         return
-    (layers,) = layer_stacks(model)
-    at = len(layers) // 2
+    at = num_layers(model) // 2
     if trilayer:
-        layers.insert(at, copy.deepcopy(layers[at - 1]))
-        _renumber(model, layers)
+        for layers in layer_stacks(model):
+            layers.insert(at, copy.deepcopy(layers[at - 1]))
+        _renumber(model, 1)
     config.lingraft_language_embeddings = language_embeddings
     config.lingraft_trilayer = {"at": at, "layer": trilayer, "mid_embeddings": mid_embeddings}
     config.__class__, model.__class__ = CONFIGS[type(config)], CLASSES[type(model)]
+    vars(config).pop("model_type", None)  # the class has it
     grow(model)
     generator = torch.Generator().manual_seed(seed)
-    nn.init.normal_(model.base_model.encoder.placeholder.weight, std=config.initializer_range, generator=generator)
-    if language_embeddings:
-        nn.init.orthogonal_(model.base_model.embeddings.language_embeddings.weight, generator=generator)
-    model.to(layers[0].attention.output.dense.weight.device)
+    nn.init.normal_(model.base_model.placeholder["weight"], std=SPREAD, generator=generator)
+    for table in language_tables(model.base_model):
+        nn.init.orthogonal_(table.weight, generator=generator)
+    model.to(model.get_input_embeddings().weight.device)
 
 
-def _renumber(model: Any, layers: nn.ModuleList) -> None:
-    model.config.num_hidden_layers = len(layers)
-    for number, layer in enumerate(layers):
-        for module in layer.modules():
-            if hasattr(module, "layer_idx"):
-                module.layer_idx = number
+def set_mid_embeddings(model: Any, added: bool) -> None:
+    """Whether positions and the target's language are added again before the upper half, from here on; nothing where nothing is
+    re-ordered."""
+    if is_grown(model):
+        model.config.lingraft_trilayer = {**model.config.lingraft_trilayer, "mid_embeddings": added}
+
+
+def _renumber(model: Any, more: int) -> None:
+    """After layers were put in or taken out: how many there are, and the number that each one knows of itself."""
+    model.config.num_hidden_layers += more
+    if hasattr(model.base_model, "n_layers"):  # XLM
+        model.base_model.n_layers += more
+    for layers in layer_stacks(model):
+        for number, layer in enumerate(layers):
+            for module in layer.modules():
+                if hasattr(module, "layer_idx"):
+                    module.layer_idx = number
 
 
 @torch.no_grad()
 def _stock(model: Any) -> Any:
-    """A copy of the family's own class for texts of the target: its language is in the segment table, nothing is re-ordered."""
+    """A copy of the family's own class for texts of the target: its language is in the segment table (in XLM, which has none, in that of
+    the positions), nothing is re-ordered."""
     made = copy.deepcopy(model)
     base, config = made.base_model, made.config
     old = {ours: stock for stock, ours in [*CLASSES.items(), *CONFIGS.items()]}
-    for part in {made, base, config}:
-        part.__class__ = old[type(part)]
-    base.encoder.__class__ = type(base.encoder).__mro__[2]
-    del base.encoder.placeholder
-    if config.lingraft_language_embeddings:
-        base.embeddings.token_type_embeddings.weight += base.embeddings.language_embeddings.weight[TARGET]
-        del base.embeddings.language_embeddings
-    for name in (*NOTES, "lingraft_bare_begin"):
+    for table in language_tables(base):
+        tables = embedding_tables(made)
+        for other in tables["segments"] or tables["positions"]:
+            other.weight += table.weight[TARGET]
+        del (base.embeddings if hasattr(base, "encoder") else base).language_embeddings
+    for part in (made, base, config):
+        part.__class__ = old.get(type(part), type(part))
+    if hasattr(base, "encoder"):
+        base.encoder.__class__ = type(base.encoder).__mro__[2]
+    del base.placeholder
+    for name in (*NOTES, "lingraft_bare_begin", "model_type"):
         vars(config).pop(name, None)
     return made
 
@@ -112,9 +135,9 @@ def without_trilayer(model: Any) -> Any:
     """The stock model of the family without the TRILayer, and with nothing added between the halves: another function, to be measured."""
     place, made = trilayer_place(model), _stock(model)
     if place is not None:
-        (layers,) = layer_stacks(made)
-        del layers[place]
-        _renumber(made, layers)
+        for layers in layer_stacks(made):
+            del layers[place]
+        _renumber(made, -1)
     return made
 
 

@@ -110,6 +110,9 @@ class PhaseSettings(TrainingSettings):
     align_anchor: float = Field(
         1.0, ge=0, description="of align: weight of the distance of the source's states from what they were, where its vocabulary is kept"
     )
+    mid_embeddings: bool | None = Field(
+        None, description="overrides surgery.mid_embeddings; false in the last phase: the result can be exported as a stock model"
+    )
     mask_rate: float = Field(0.15, gt=0, lt=1, description="share of the tokens that are predicted (mlm)")
     whole_words: bool = Field(False, description="mask words whole (mlm)")
 
