@@ -227,7 +227,7 @@ def test_the_command_shows_languages_and_upsampling(call: Call, texts: dict[str,
     status, out, _ = call(*command, "--json")
     found = json.loads(out.splitlines()[-1])
     assert set(found["languages"]) == {"en", "de"}
-    assert set(found["languages"]["de"]) == set(found["scores"]) == {"bits_per_byte", "bits_per_word", "loss", "mrr"}
+    assert set(found["languages"]["de"]) == set(found["scores"]) == {"bits_per_byte", "bits_per_word", "bits_per_subword", "loss", "mrr"}
     assert [line["language"] for line in found["shares"]] == ["en", "de"]
     report, card = ((tmp_path / "run" / name).read_text() for name in ("report.html", "model/README.md"))
     assert "before and after up-sampling" in report

@@ -30,6 +30,7 @@ from lingraft.tokenizer.measure import measure
 from lingraft.tokenizer.prepare import prepare
 from lingraft.tongues import Tongue, Tongues, beside, masking, together
 from lingraft.train.batches import Mixture
+from lingraft.train.data import Data
 from lingraft.train.loop import Options
 from lingraft.train.pairs import encode_sides, open_sides
 
@@ -147,7 +148,9 @@ def _shares(request: Request, texts: Mapping[str, Corpus], spoken: Tongues, *, j
     columns["vocabulary_share"] = shares(lines, request.recipe.tokenizer.alpha).tolist() if joint else [None] * len(lines)
     columns |= {"tokens": tokens, "token_share": shares(tokens, 1).tolist()}
     for name, settings in request.recipe.phases.items():
-        blocks = spoken.data(settings).blocks
+        data = spoken.data(settings)
+        assert isinstance(data, Data)
+        blocks = data.blocks
         assert isinstance(blocks, Mixture)
         columns[f"phase.{name}"] = (blocks.slots / len(blocks)).tolist()
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

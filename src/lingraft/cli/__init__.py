@@ -13,6 +13,7 @@ from lingraft.cli import (
     demo,
     doctor,
     evaluate,
+    export,
     finetune,
     grafts,
     lexicon,
@@ -44,6 +45,7 @@ app.command("grafts")(grafts.grafts)
 app.command("evaluate")(evaluate.evaluate)
 app.command("probe")(probe.probe)
 app.command("align")(align.align)
+app.command("export")(export.export)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("doctor")(doctor.doctor)
