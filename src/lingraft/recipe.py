@@ -65,7 +65,9 @@ class Recipe(BaseModel):
                 "A recipe for `lingraft pretrain` has no source: tokenizer.vocabulary is 'joint' or 'disjoint', languages ['target']."
             )
         if self.verb == "pretrain" and self.surgery.meets:
-            raise RecipeError("A recipe for `lingraft pretrain` has no source's language: surgery.trilayer and language_embeddings are false.")
+            raise RecipeError(
+                "A recipe for `lingraft pretrain` has no source's language: surgery.trilayer and language_embeddings are false."
+            )
         for name, phase in self.phases.items():
             if phase.mid_embeddings is not None and not self.surgery.meets:
                 raise RecipeError(f"Phase {name!r} sets mid_embeddings, but surgery has neither trilayer nor language_embeddings.")

@@ -93,7 +93,9 @@ class Record:
             found.append(f"The model has {kind} adapters, in adapters.safetensors; {how}.")
         if told := (self.about.get("graft") or {}).get("meeting"):
             layer = f"a TRILayer after layer {told['at']}" if told["layer"] else "no TRILayer"
-            found.append(f"The model has {layer} and knows the languages {', '.join(told['languages'])}: `import lingraft` before loading it.")
+            found.append(
+                f"The model has {layer} and knows the languages {', '.join(told['languages'])}: `import lingraft` before loading it."
+            )
         for name, told in (self.about.get("restarts") or {}).items():
             losses = ["failed" if tried["held_out_loss"] is None else f"{tried['held_out_loss']:.3f}" for tried in told["attempts"]]
             found.append(

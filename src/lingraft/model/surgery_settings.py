@@ -19,7 +19,9 @@ class SurgerySettings(BaseModel):
         "(Hu et al. 2022; needs the extra `lora`); invertible: after the feed-forward, and around the embeddings (Pfeiffer et al. 2020)",
     )
     adapter_width: int = Field(64, ge=1, description="width of a bottleneck; rank of lora")
-    trilayer: bool = Field(False, description="one more layer between the halves, before which states are put into the target's order (TreLM)")
+    trilayer: bool = Field(
+        False, description="one more layer between the halves, before which states are put into the target's order (TreLM)"
+    )
     language_embeddings: bool = Field(
         False, description="the input tells its language: 0 the source's, 1 the target's; states are re-ordered between the halves (TreLM)"
     )
