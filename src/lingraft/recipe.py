@@ -88,8 +88,8 @@ class Recipe(BaseModel):
                 )
             if kind == "joint" and ALIGNING & set(phase.objectives):
                 raise RecipeError(
-                    f"Phase {name!r} compares with the source as it was, which does not know a joint vocabulary. Use tokenizer.vocabulary = "
-                    "'replace', 'source', 'extend' or 'disjoint'."
+                    f"Phase {name!r} compares with the source as it was, which does not know a joint vocabulary. Use "
+                    "tokenizer.vocabulary = 'replace', 'source', 'extend' or 'disjoint'."
                 )
             if "middle" in phase.objectives and (kind != "source" or self.surgery.adapters != "linear"):
                 raise RecipeError(

@@ -95,8 +95,9 @@ class Record:
         if told := self.about.get("alignments"):
             found.append(
                 f"Of {told['pairs']:,} pairs of parallel text {told['kept']:,} were good enough to train on: {told['dropped_by_length']:,} "
-                f"have sides of too different length, in {told['dropped_by_links']:,} too few pieces are linked. Of the pieces of those kept, "
-                f"{told['linked_to_target']:.0%} of a line's in the target's language have a link, {told['linked_to_source']:.0%} in the source's."
+                f"have sides of too different length, in {told['dropped_by_links']:,} too few pieces are linked. Of the pieces of the "
+                f"others, {told['linked_to_target']:.0%} in the target's language have a link, and {told['linked_to_source']:.0%} in the "
+                "source's."
             )
         if told := (self.about.get("graft") or {}).get("meeting"):
             layer = f"a TRILayer after layer {told['at']}" if told["layer"] else "no TRILayer"

@@ -197,7 +197,7 @@ def load(folder: Path | str) -> tuple[Any, PreTrainedTokenizerBase]:
     name = str(folder)
     config = load_config(name)
     named = (config.architectures or [""])[0].replace("ForPreTraining", "ForMaskedLM")
-    architecture = getattr(transformers, named, None) or class_of(named)
+    architecture: Any = getattr(transformers, named, None) or class_of(named)
     if architecture is None or (Path(name) / "head.safetensors").exists():
         raise ModelError(f"{name!r} names no model class of transformers that has its head. Score it with `lingraft evaluate`.")
     try:

@@ -221,7 +221,8 @@ def grow(model: Any) -> None:
     base.__class__ = CLASSES.get(type(base), type(base))
     base.placeholder = nn.ParameterDict({"weight": nn.Parameter(torch.zeros(1, config.hidden_size))})
     if hasattr(base, "encoder"):
-        base.encoder.__class__ = mixed(Encoder, type(base.encoder))
+        stack: Any = type(base.encoder)
+        base.encoder.__class__ = mixed(Encoder, stack)
     if config.lingraft_language_embeddings:
         block = base.embeddings if hasattr(base, "encoder") else base
         block.language_embeddings = nn.Embedding(len(config.lingraft_languages), config.hidden_size)

@@ -78,8 +78,9 @@ def link(source: Shards, target: Shards, settings: LinkSettings, folder: Path) -
             for array, shards, links in zip(found, (target, source), (to_target, to_source), strict=True):
                 array[shards.documents[number] : shards.documents[number + 1]] = links
         kept.kept = len(lines)
-        for name, array in zip(FILES, [*found, np.array(lines, dtype=np.int64)], strict=True):
-            np.save(temporary / f"{name}.npy", array)
+        columns: list[Any] = [*found, np.array(lines, dtype=np.int64)]
+        for name, column in zip(FILES, columns, strict=True):
+            np.save(temporary / f"{name}.npy", column)
         _check(kept)
     return asdict(kept) | {name: getattr(kept, name) / kept.kept for name in ("linked_to_target", "linked_to_source")}
 
