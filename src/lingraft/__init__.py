@@ -26,6 +26,7 @@ _HOMES = {
     "rows": "lingraft.api",
     "swap": "lingraft.swap",
     "transfer": "lingraft.transfer",
+    "translate": "lingraft.translation",
     "write_report": "lingraft.report",
 }
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "rows",
     "swap",
     "transfer",
+    "translate",
     "write_report",
 ]
 

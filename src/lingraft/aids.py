@@ -47,6 +47,7 @@ NEEDS = {
     "token_pairs": ("lexicon",),
     "new_vectors": ("vectors", "source_text"),
 }
+MOST_PAIRS = 1_000
 OWN = VectorSettings()  # FOCUS's: cbow, 100 dimensions, 3 epochs
 WORDS = VectorSettings(architecture="skipgram", dimension=300, epochs=5, min_count=5, ngrams=True)
 
@@ -352,6 +353,37 @@ class Aids:
         first, second = tee(self._word_pairs())
         counted = word_pair_counts(first, aligner.align(second))
         return self._spread([(old, new, float(count)) for (old, new), count in sorted(counted.items()) if count >= self.settings.min_count])
+
+    # For pictures
+
+    def translations(self, links: scipy.sparse.csr_array | None = None) -> Ints:
+        """(n, 2) old and new ids of words and their translations that are spelled otherwise, the most frequent first, MOST_PAIRS at most.
+
+        They are those of the lexicon, or the pieces that are linked most often, each the other's first choice, in the alignment that the
+        row method uses; without it in `links`, (num_new, num_old) counts. None where there is none of these.
+        """
+        spelled = vocabulary.spelling(self.source)
+        old, new = ({text: i for i, text in enumerate(texts)} for texts in (spelled, self.new_spelling))
+        mark = vocabulary.WORD
+        if self.given.lexicon and "lexicon" in used(self.settings):
+            pairs = {(old.get(mark + source, -1), new.get(mark + target, -1)) for source, target, _ in self._entries}
+        else:
+            is_used = self.settings.method != AUTO and "alignment" in parameters(self.settings)
+            pairs = mutual(self.alignment if is_used else links) if is_used or links is not None else set()
+        rank = {int(number): place for place, number in enumerate(self.new_ranks)}
+        is_text = self.vocabularies.text
+        known = [(i, j) for i, j in pairs if i >= 0 and j in rank and is_text[i] and self.new_spelling[j].removeprefix(mark).isalpha()]
+        known = [(i, j) for i, j in known if spelled[i] != self.new_spelling[j]]
+        return np.array(sorted(known, key=lambda pair: (rank[pair[1]], pair))[:MOST_PAIRS], dtype=np.int64).reshape(-1, 2)
+
+
+def mutual(counts: scipy.sparse.csr_array) -> set[tuple[int, int]]:
+    """(old, new) ids that are each other's most frequent partner, twice or more. counts: (num_new, num_old)."""
+    best = counts.argmax(axis=1), counts.argmax(axis=0)
+    chosen, back = (np.asarray(found).ravel() for found in best)
+    rows = np.flatnonzero(back[chosen] == np.arange(len(chosen)))
+    often = np.asarray(counts[rows, chosen[rows]]).ravel() >= 2
+    return {(int(chosen[row]), int(row)) for row in rows[often]}
 
 
 def _as_words(pair: tuple[list[int], list[int]]) -> Pair:

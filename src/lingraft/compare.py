@@ -17,7 +17,7 @@ from lingraft.results import Result, Scored, read_results, scale
 
 AVERAGE = "average"
 LOWER = re.compile(r"bits|loss|perplexity|deviation")
-OF_A_TOKENIZER = re.compile(r"loss|perplexity|per_token")
+OF_A_TOKENIZER = re.compile(r"subword|loss|perplexity|per_token")
 """Scores that compare only models with the same tokenizer, which folders do not say: none of them is called the best."""
 COUNTS = re.compile(r"coverage|pairs$")
 """What was asked, and not how well it was answered: more of it is not better."""

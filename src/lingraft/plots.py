@@ -1,7 +1,9 @@
-"""Plots as inline SVG that takes its colours and fonts from the page: it follows light and dark, and carries no text of the user's."""
+"""Plots as inline SVG that takes its colours and fonts from the page: it follows light and dark, and carries no text of the user's, but for
+the words whose neighbours are drawn."""
 
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +12,9 @@ import numpy as np
 NUM_COLOURS = 6
 POINTS = 400
 """What a curve is thinned to: more cannot be seen, and would make the page heavy."""
+
+LABELS = 9
+"""Words with their names on each side of a plane: the nearest ones."""
 
 INK, RULE = "#0a0a01", "#0a0a02"
 SERIES = [f"#0a0b0{i}" for i in range(1, NUM_COLOURS + 1)]
@@ -76,6 +81,71 @@ def loss_plot(runs: Sequence[list[dict[str, Any]]]) -> str:
         return _inline(figure)
 
 
+def cosine_plot(spaces: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    """Histograms of cosines, one beside the other: `counts` from -1 to 1, and `chance_counts` pale behind them, where a space has these."""
+    if not spaces:
+        return ""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9, 2.6), layout="constrained")
+        panels = np.atleast_1d(figure.subplots(1, len(spaces), sharex=True, sharey="chance_counts" in spaces[0]))
+        for axes, space, name in zip(panels, spaces, names, strict=True):
+            edges = np.linspace(-1, 1, len(space["counts"]) + 1)
+            axes.set_title(name, fontsize=11)
+            axes.set(xlabel="cosine", xlim=(-1, 1), xticks=(-1, -0.5, 0, 0.5, 1))
+            if "chance_counts" in space:
+                axes.stairs(space["chance_counts"], edges, fill=True, color=INK, alpha=0.2)
+            axes.stairs(space["counts"], edges, fill=True, color=SERIES[0], alpha=0.75)
+        return _inline(figure)
+
+
+def neighbour_plot(panels: Sequence[dict[str, Any]]) -> str:
+    """Words as points of a plane, one plane beside the other; the first of each side, and the next ones, with their names."""
+    if not panels:
+        return ""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings(action="ignore"):  # the page's fonts have letters that matplotlib's lack
+        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        for number, panel in enumerate(panels, 1):
+            axes = figure.add_subplot(1, len(panels), number, xticks=[], yticks=[])
+            axes.set_title(panel["space"], fontsize=11)
+            axes.spines[:].set_visible(False)
+            axes.margins(0.12)
+            seen = {"old": 0, "new": 0}
+            for text, x, y, side in panel["points"]:
+                colour, is_first = SERIES[side == "new"], not seen[side]
+                axes.plot(x, y, "o", color=colour, markersize=7 if is_first else 3, alpha=1 if is_first else 0.6)
+                if seen[side] < LABELS:
+                    weight = "bold" if is_first else "normal"
+                    axes.annotate(
+                        text, (x, y), (3, 2), textcoords="offset points", fontsize=8, color=colour, weight=weight, parse_math=False
+                    )
+                seen[side] += 1
+        return _inline(figure)
+
+
+def size_plot(points: Sequence[tuple[float, float]]) -> str:
+    """Bits per subword against pairs of parallel text, a dot for each run in its colour; nothing for less than two sizes."""
+    if len({size for size, _ in points}) < 2:
+        return ""
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9, 3), layout="constrained")
+        axes = figure.add_subplot(xlabel="pairs of parallel text", ylabel="bits per subword")
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.plot(*zip(*sorted(points), strict=True), color=INK, linewidth=1, alpha=0.4)
+        for i, point in enumerate(points):
+            axes.plot(*point, color=SERIES[i % NUM_COLOURS], linestyle="none", marker="o", markersize=7)
+        return _inline(figure)
+
+
 def _points(records: list[dict[str, Any]], key: str) -> np.ndarray:
     """(n, 2) tokens and value of the records that carry a finite number under `key`."""
     found = [(record["tokens"], record[key]) for record in records if isinstance(record.get(key), int | float)]
@@ -111,5 +181,6 @@ def _inline(figure: Any) -> str:
         svg = svg.replace(colour, f"var(--{name})")
     svg = re.sub(r' id="[a-z]+_\d+"', "", svg)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"font: [^;\"]*(?:'[^']*'[^;\"]*)*", "font-size: 11px", svg)
+    svg = re.sub(r"font: (?:[a-z]+ )*([\d.]+px)[^;\"]*", r"font-size: \1", svg)  # as older matplotlibs write it
+    svg = re.sub(r" font-family: [^;\"]*;", "", svg)
     return re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1), count=1)

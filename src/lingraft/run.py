@@ -14,6 +14,7 @@ RECIPE, FACTS, METRICS, SCORES, ROWS, MODEL, REPORT, EVALUATION = (
     "recipe.toml", "run.json", "metrics.jsonl", "scores.jsonl", "rows.safetensors", "model", "report.html", "evaluation.json"
 )  # fmt: skip
 FINETUNE = "finetune.json"
+PICTURES = "pictures"  # .json and .safetensors
 STAGES = ".stages"
 
 

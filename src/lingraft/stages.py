@@ -13,6 +13,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 
+from lingraft import pictures
 from lingraft.aids import Aids, used
 from lingraft.card import model_card
 from lingraft.embeddings import ORIGINS, NewRows
@@ -100,6 +101,8 @@ def survey(request: Request, run: Run) -> Texts:
     inputs = {"language": request.to, "settings": settings_of(request.recipe)["text"]}
     with first():
         run.begin("text", inputs | {f"{name} text": text.survey.fingerprint for name, text in texts.items()})
+        if parallel:
+            run.note(parallel={**asdict(parallel.survey), "places": list(parallel.places)})
         run.note(language=request.to, text={name: {**asdict(text.survey), "places": list(text.places)} for name, text in texts.items()})
         write_text(run.path / RECIPE, request.recipe.to_toml())
         run.finish("text")
@@ -188,6 +191,8 @@ def rows(request: Request, run: Run, source: Source, spoken: Tongues, texts: Tex
                 found, output = aids.rows(settings.method), aids.rows(settings.output) if settings.output else None
             with atomic_write(run.path / ROWS_FILE) as temporary:
                 _save_rows(found, output, temporary)
+            disjoint = request.recipe.tokenizer.vocabulary == "disjoint"
+            pictures.keep(run, aids, found, disjoint=disjoint, words=request.examples)
             run.note(origin=found.counts(), **aids.notes)
             run.finish("rows")
     return read_rows(run)
@@ -337,6 +342,7 @@ def export(request: Request, run: Run, source: Source, spoken: Tongues) -> None:
         run.note(graft=facts(request.recipe, source.model))
         multiply_out(source.model)
         detach_next_sentence_head(source.model)
+        pictures.keep_trained(run, spoken.target.alone(source.model))
         for code, tongue in spoken.separate.items():
             with atomic_folder(run.path / f"{MODEL}-{code}") as temporary:
                 _save(tongue, source.model, temporary)

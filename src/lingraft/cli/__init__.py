@@ -24,6 +24,7 @@ from lingraft.cli import (
     swap,
     tokenizer,
     transfer,
+    translate,
     xquad,
 )
 from lingraft.errors import Interrupted, LingraftError, LingraftWarning
@@ -42,6 +43,7 @@ app.command("pretrain")(pretrain.pretrain)
 app.command("finetune")(finetune.finetune)
 app.command("swap")(swap.swap)
 app.command("grafts")(grafts.grafts)
+app.command("translate")(translate.translate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("probe")(probe.probe)
 app.command("align")(align.align)

@@ -88,6 +88,20 @@ def choose_column(record: dict[str, Any], place: str, column: str | None = None)
     )
 
 
+def lines(path: str) -> Iterator[str]:
+    """The lines of a text file in UTF-8 one by one, stripped, empty ones too; compressed as its name says. Only a line feed ends a line.
+
+    Raises TextError where the file is missing, binary, damaged or not UTF-8.
+    """
+    with open_bytes(path) as stream:
+        for number, data in enumerate(stream, 1):
+            refuse_binary(data, path)
+            try:
+                yield data.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+            except UnicodeDecodeError:
+                raise TextError(f"{path}, line {number} is not valid UTF-8. Convert the file (iconv -f latin1 -t utf-8).") from None
+
+
 @contextmanager
 def open_bytes(path: str) -> Iterator[IO[bytes]]:
     """The uncompressed bytes of a file; whatever goes wrong while they are read is a TextError."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from lingraft.errors import LingraftWarning
@@ -74,6 +75,15 @@ def latest(folder: Path) -> Checkpoint | None:
         warnings.warn(f"{candidate} is damaged; the one before it is used.", LingraftWarning, stacklevel=2)
         shutil.rmtree(candidate, ignore_errors=True)  # another process may be at it too
     return None
+
+
+def fits(model: Any, checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint has every parameter of the model, in its shape."""
+    with safe_open(checkpoint.folder / MODEL, framework="pt") as file:
+        names = set(file.keys())
+        return all(
+            name in names and list(parameter.shape) == file.get_slice(name).get_shape() for name, parameter in model.named_parameters()
+        )
 
 
 @torch.no_grad()
