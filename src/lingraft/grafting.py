@@ -96,8 +96,8 @@ def begin_id(source: Source) -> int | None:
 
 
 def facts(recipe: Recipe, model: Any) -> dict[str, Any]:
-    """What `lingraft swap` asks of a graft: which parts trained, whether positions did, or the body, its kind of adapters; and what it has between
-    its halves."""
+    """What `lingraft swap` asks of a graft: which parts trained, whether positions did, or the body, and its kind of adapters; and what
+    the model has between its halves."""
     trained: set[str] = set()
     for settings in recipe.phases.values():
         for parts in settings.all_parts():

@@ -1,7 +1,7 @@
 """Models that meet in the middle (TreLM, section 3.1), as transformers' auto classes find them once lingraft is imported.
 
 They are the stock models with three additions: language embeddings; states that are re-ordered between the halves, from the order of the
-input to that of the target; and there, where there is one, one more layer, the TRILayer. Inputs beside the stock ones, all of them optional:
+input to that of the target; and there, where there is one, one more layer, the TRILayer. Inputs beside the stock ones, all optional:
 
 alignment        (batch, target_length) for each place of the target the place of the input whose state it gets, -1: the placeholder's
 target_mask      (batch, target_length) 1 at places of the target, 0 at what fills up
@@ -210,7 +210,7 @@ class XLMBody:
 
 
 @functools.cache
-def mixed(mixin: type, stock: type) -> type:
+def mixed(mixin: type, stock: Any) -> type:
     """A stock class with a mixin before it."""
     return type(f"Trelm{stock.__name__}", (mixin, stock), {"__module__": __name__})
 
@@ -230,12 +230,12 @@ def grow(model: Any) -> None:
 def _made(stock: type, config: type, mixin: type | None) -> type:
     """Our class of a stock one."""
 
-    def __init__(self: Any, config: Any, *arguments: Any, **options: Any) -> None:
+    def start(self: Any, config: Any, *arguments: Any, **options: Any) -> None:
         stock.__init__(self, config, *arguments, **options)  # type: ignore[misc]
         grow(self)
 
     parents = (stock,) if mixin is None else (mixin, stock)
-    return type(f"Trelm{stock.__name__}", parents, {"__init__": __init__, "config_class": config, "__module__": __name__})
+    return type(f"Trelm{stock.__name__}", parents, {"__init__": start, "config_class": config, "__module__": __name__})
 
 
 def _register() -> None:
@@ -253,6 +253,6 @@ def _register() -> None:
 _register()
 
 
-def class_of(name: str) -> type | None:
+def class_of(name: str) -> Any:
     """Our class of this name; None where there is none."""
     return next((made for made in CLASSES.values() if made.__name__ == name), None)

@@ -105,8 +105,8 @@ def _renumber(model: Any, more: int) -> None:
     for layers in layer_stacks(model):
         for number, layer in enumerate(layers):
             for module in layer.modules():
-                if hasattr(module, "layer_idx"):
-                    module.layer_idx = number
+                for name in {"layer_idx", "layer_id"} & vars(module).keys():
+                    setattr(module, name, number)
 
 
 @torch.no_grad()
