@@ -33,7 +33,7 @@ def test_transfer_ends_with_one_line_of_json(call: Call, pico: Pico, world: Worl
     assert status == 0, err
     found = json.loads(out.splitlines()[-1])
     assert found["run"] == str(tmp_path / "run")
-    assert set(found["scores"]) == {"bits_per_byte", "bits_per_word", "loss", "mrr"}
+    assert set(found["scores"]) == {"bits_per_byte", "bits_per_word", "bits_per_subword", "loss", "mrr"}
     assert all(isinstance(value, float) for value in found["scores"].values())
     assert set(found["origin"]) == {"copied", "mixed", "direct", "drawn"}
     assert sum(found["origin"].values()) == 300

@@ -196,6 +196,8 @@ def test_a_model_from_scratch_is_a_source_for_a_transfer(world: World, texts: di
         (["en"], {}, ["architecture.embedding_width=16"], RecipeError, "Leave embedding_width out"),
         (["en"], {}, ["length=80"], ModelError, "positions for 64 only.*--set length=64"),
         (["en"], {}, ['phases.train.train=["layers.7"]'], RecipeError, "layers are 0 to 1"),
+        (["en"], {"recipe": "joint-multi"}, ["phases.train.objective=mlm+tlm"], RecipeError, "trains on parallel text.*--parallel"),
+        (["en"], {"parallel": "en-fr=x.tsv"}, ["phases.train.objective=mlm+tlm"], TextError, "must name two of the languages en"),
     ],
 )
 def test_mistakes_are_named_and_leave_nothing(
@@ -225,7 +227,7 @@ def test_the_command_shows_languages_and_upsampling(call: Call, texts: dict[str,
     status, out, _ = call(*command, "--json")
     found = json.loads(out.splitlines()[-1])
     assert set(found["languages"]) == {"en", "de"}
-    assert set(found["languages"]["de"]) == set(found["scores"]) == {"bits_per_byte", "bits_per_word", "loss", "mrr"}
+    assert set(found["languages"]["de"]) == set(found["scores"]) == {"bits_per_byte", "bits_per_word", "bits_per_subword", "loss", "mrr"}
     assert [line["language"] for line in found["shares"]] == ["en", "de"]
     report, card = ((tmp_path / "run" / name).read_text() for name in ("report.html", "model/README.md"))
     assert "before and after up-sampling" in report
@@ -243,3 +245,12 @@ def test_restarts_and_the_bare_beginning_work_from_scratch_too(texts: dict[str, 
     assert torch.equal(table.position_embeddings.weight[0], -table.token_type_embeddings.weight[0])
     assert json.loads((run.path / "model" / "config.json").read_text())["lingraft_bare_begin"]
     assert results(go(texts, "de", tmp_path / "again", *changes, recipe="pretrain")) == results(run)
+
+
+@pytest.mark.parametrize("recipe", ["joint-multi", "joint-pair-disjoint"])
+def test_parallel_text_of_two_of_the_languages_is_trained_on(recipe: str, texts: dict[str, str], world: World, tmp_path: Path):
+    changes, options = ["phases.train.objective=mlm+tlm"], {"recipe": recipe, "parallel": f"en-de={world.parallel}"}
+    run = go(texts, "en de", tmp_path / "run", *changes, steps=4, **options)
+    assert results(run) == results(go(texts, "en de", tmp_path / "again", *changes, steps=4, **options))
+    assert results(run) != results(go(texts, "en de", tmp_path / "other", steps=4, recipe=recipe))
+    assert (run.path / "tokens" / "en-de" / "source").is_dir()

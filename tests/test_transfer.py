@@ -42,7 +42,7 @@ def test_every_recipe_interrupted_and_resumed_gives_the_same_bytes(recipe: str, 
     assert not (tmp_path / "cut" / "model").exists()
     again = go(pico("bert"), world, tmp_path / "cut", **asked)
     assert results(whole.path) == results(again.path)
-    assert set(whole.scores) == {"bits_per_byte", "bits_per_word", "loss", "mrr"}
+    assert set(whole.scores) == {"bits_per_byte", "bits_per_word", "bits_per_subword", "loss", "mrr"}
     assert np.isfinite(list(whole.scores.values())).all()
     assert sum(whole.origin.values()) == whole.load()[0].config.vocab_size
     steps = [line["step"] for line in again.lines("metrics.jsonl") if "loss" in line]

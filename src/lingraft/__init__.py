@@ -10,11 +10,14 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from lingraft.registration import register
+
 _HOMES = {
     "LingraftError": "lingraft.errors",
     "NewRows": "lingraft.embeddings",
     "Recipe": "lingraft.recipe",
     "Run": "lingraft.run",
+    "export": "lingraft.export",
     "finetune": "lingraft.finetune",
     "grafts": "lingraft.grafts",
     "load": "lingraft.model.load",
@@ -31,6 +34,7 @@ __all__ = [
     "NewRows",
     "Recipe",
     "Run",
+    "export",
     "finetune",
     "grafts",
     "load",
@@ -61,3 +65,4 @@ class _Package(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Package
+register()

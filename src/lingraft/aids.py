@@ -96,7 +96,7 @@ class Aids:
 
     num_old: rows of the source's matrix, padded ones included. text: of the target's language, of which the training part is used.
     model: the source's. notes: what gathering an aid cost, where that is worth a line in run.json.
-    source_text, parallel: None where they are not given or not used.
+    source_text, parallel: None where they are not given or not used. beside: of one vocabulary for both languages, the source's text in it.
     """
 
     settings: RowSettings
@@ -110,6 +110,7 @@ class Aids:
     given: Given
     seed: int
     model: Any
+    beside: Shards | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
     def rows(self, names: str) -> NewRows:
@@ -199,10 +200,11 @@ class Aids:
         return made
 
     def _sentences(self) -> Iterator[list[str]]:
-        """The training text as the target's tokenizer cuts it."""
-        names, ids = vocabulary.tokens(self.target), self.shards.tokens
-        for first, last in pairwise(self.shards.sentences):
-            yield [names[i] for i in ids[first:last]]
+        """The training text as the target's tokenizer cuts it; with one vocabulary for both languages, of both."""
+        names = vocabulary.tokens(self.target)
+        for shards in [self.shards, *([self.beside] if self.beside else [])]:
+            for first, last in pairwise(shards.sentences):
+                yield [names[i] for i in shards.tokens[first:last]]
 
     @cached_property
     def old_rows(self) -> Floats:
@@ -214,8 +216,11 @@ class Aids:
         """Ids of new tokens, the most frequent first, and their vectors, as wide as the old rows, named by spelling."""
         from lingraft.vectors.tokens import drawn, skipgram
 
-        names, width, seed = vocabulary.tokens(self.target), self.old_rows.shape[1], self.seed
-        number = {names[i]: int(i) for i in self.new_ranks}
+        names, width, seed, ranks = vocabulary.tokens(self.target), self.old_rows.shape[1], self.seed, self.new_ranks
+        if self.beside:
+            counts = self.shards.counts(len(names)) + self.beside.counts(len(names))
+            ranks = ranks[np.argsort(-counts[ranks], kind="stable")]
+        number = {names[i]: int(i) for i in ranks}
         made = drawn(list(number), width, seed) if self.settings.vectors == "random" else skipgram(self._sentences, number, width, seed)
         ids = np.array([number[name] for name in made.words], dtype=np.int64)
         return ids, replace(made, words=[self.new_spelling[i] for i in ids])

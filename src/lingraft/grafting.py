@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from accelerate import PartialState
 
 from lingraft.embeddings import NewRows
-from lingraft.errors import ModelError, RunError, TrainingError
+from lingraft.errors import ModelError, RecipeError, RunError, TrainingError
 from lingraft.files import fingerprint
 from lingraft.model import adapters
 from lingraft.model.bare_begin import bare_begin, check_bare_begin
@@ -17,25 +18,31 @@ from lingraft.model.load import Source, load_source
 from lingraft.model.parts import longest_input, parameters_of, set_trainable
 from lingraft.model.scratch import from_scratch
 from lingraft.model.surgery import graft
+from lingraft.model.trilayer import check_trilayer, insert_trilayer, meeting
 from lingraft.recipe import Recipe
 from lingraft.request import Request
 from lingraft.run import Run
+from lingraft.text.corpus import language_of
 from lingraft.tokenizer import vocabulary
 from lingraft.tongues import Tongues
 from lingraft.train import checkpoint
-from lingraft.train.data import Data
+from lingraft.train.data import Lessons
 from lingraft.train.loop import Options, Speed, train
-from lingraft.train.settings import PhaseSettings
+from lingraft.train.settings import MEAN, REST, PhaseSettings
 
 Rows = tuple[NewRows, NewRows | None]
 
 
 def operate(request: Request, source: Source, spoken: Tongues, found: Rows, seed: int) -> None:
-    """Put in what the recipe adds: new rows, adapters; and take position and segment off the first token. seed: of what is drawn."""
+    """Put in what the recipe adds: new rows, TRILayer and language embeddings, adapters; and take position and segment off the first
+    token. seed: of what is drawn."""
     settings, (rows, output) = request.recipe.surgery, found
     if settings.bare_begin:
         bare_begin(source.model, begin_id(source))
     graft(source.model, spoken.rows(rows), spoken.roles(), output=spoken.output(output), seed=seed, rank=request.recipe.rows.rank)
+    if settings.meets:
+        codes = [language_of(request.given.source_text, "en"), request.to]
+        insert_trilayer(source.model, codes, **settings.additions(), mid_embeddings=settings.mid_embeddings, seed=seed)
     if settings.adapters != "none":
         adapters.insert(source.model, settings.adapters, settings.adapter_width, seed)
 
@@ -53,11 +60,14 @@ def check_surgery(request: Request, source: Source) -> None:
     """Raise ModelError where the source's family does not allow what the recipe builds in, MissingExtra where a package is missing;
     and what `check_phases` raises."""
     settings = request.recipe.surgery
+    if settings.meets:
+        check_trilayer(source.model, **settings.additions())
     if settings.adapters != "none":
         adapters.check(source.model, settings.adapters)
     if settings.bare_begin:
         check_bare_begin(source.model, begin_id(source))
-    check_phases(request, source.model, leave_out=() if settings.adapters == "none" else ("adapters",))
+    yet_to_come = {"adapters": settings.adapters != "none", "language": settings.language_embeddings, "trilayer": settings.meets}
+    check_phases(request, source.model, leave_out=tuple(part for part, comes in yet_to_come.items() if comes))
 
 
 def check_phases(request: Request, model: Any, *, leave_out: tuple[str, ...] = ()) -> None:
@@ -75,6 +85,7 @@ def check_phases(request: Request, model: Any, *, leave_out: tuple[str, ...] = (
         for parts in settings.all_parts():
             train, freeze = ([part for part in named if part not in leave_out] for named in (parts, settings.freeze))
             set_trainable(model, train, freeze)
+        owners(model, {part: phase for part, phase in (settings.merge or {}).items() if part not in leave_out})
     model.requires_grad_(True)
 
 
@@ -85,7 +96,8 @@ def begin_id(source: Source) -> int | None:
 
 
 def facts(recipe: Recipe, model: Any) -> dict[str, Any]:
-    """What `lingraft swap` asks of a graft: which parts trained, whether positions did, or the body, and its kind of adapters."""
+    """What `lingraft swap` asks of a graft: which parts trained, whether positions did, or the body, and its kind of adapters; and what
+    the model has between its halves."""
     trained: set[str] = set()
     for settings in recipe.phases.values():
         for parts in settings.all_parts():
@@ -98,8 +110,33 @@ def facts(recipe: Recipe, model: Any) -> dict[str, Any]:
         "trained_parts": sorted(every),
         "positions": bool(trained & set(parameters_of(model, "positions"))),
         "adapters": told["kind"] if told else None,
+        "meeting": meeting(model),
         "body_trained": bool(trained & set(parameters_of(model, "body"))),
     }
+
+
+def enter(run: Run, model: Any, settings: PhaseSettings) -> None:
+    """Bring `model` to where a phase starts, if that is not where the one before it ended."""
+    found = {name: finished(run, name) for name in settings.starts}
+    if settings.merge:
+        rest = settings.merge[REST]
+        checkpoint.restore_merged(model, found, owners(model, settings.merge), None if rest == MEAN else rest)
+    elif settings.start_from:
+        checkpoint.restore_weights(model, found[settings.start_from])
+
+
+def owners(model: Any, merge: Mapping[str, str]) -> dict[str, str]:
+    """Name of a parameter -> the phase that it comes from, for the parts that a merge names. Raises RecipeError where two of them hold it,
+    and where the model has no such part."""
+    found: dict[str, str] = {}
+    for part, phase in merge.items():
+        if part != REST:
+            named = parameters_of(model, part)
+            if not named or set(named) & set(found):
+                why = "which another part that it names holds too" if named else "which this model does not have"
+                raise RecipeError(f"merge names the part {part!r}, {why}.")
+            found |= dict.fromkeys(named, phase)
+    return found
 
 
 def finished(run: Run, name: str) -> checkpoint.Checkpoint:
@@ -130,7 +167,7 @@ def again(request: Request, run: Run, source: Source, spoken: Tongues, found: Ro
 
 def train_best(
     request: Request, run: Run, source: Source, spoken: Tongues, found: Rows | None,
-    data: Data, name: str, total: int, seed: int, options: Options,
+    data: Lessons, name: str, total: int, seed: int, options: Options,
 ) -> Speed:  # fmt: skip
     """Train a phase, with restarts so many times more, each from a seed of its own, and keep what has the lowest held-out loss.
 
@@ -155,7 +192,7 @@ def train_best(
 
 
 def _attempt(
-    run: Run, model: Any, settings: PhaseSettings, data: Data, label: str, total: int, seed: int, folder: Path, options: Options
+    run: Run, model: Any, settings: PhaseSettings, data: Lessons, label: str, total: int, seed: int, folder: Path, options: Options
 ) -> float | None:
     """The held-out loss of one attempt; None where it failed."""
     options = replace(options, resumed=lambda step: run.forget_metrics(label, step))

@@ -21,7 +21,7 @@ from lingraft.recipe import Recipe, load_recipe
 from lingraft.request import Request, check_aids, listed, opened
 from lingraft.run import Run
 from lingraft.speed import pace, steps_within
-from lingraft.train.data import Data
+from lingraft.train.data import Lessons
 from lingraft.train.loop import Options, segments
 from lingraft.train.settings import PhaseSettings
 
@@ -91,13 +91,16 @@ def _parameters_line(source: Source) -> str:
     return f"parameters  {sizes.pop('all'):,}: " + ", ".join(f"{part} {size:,}" for part, size in sizes.items()) + added
 
 
-def _phase_lines(request: Request, model: Any, name: str, settings: PhaseSettings, data: Data) -> Iterator[str]:
+def _phase_lines(request: Request, model: Any, name: str, settings: PhaseSettings, data: Lessons) -> Iterator[str]:
     """What one phase trains, for how long, at what cost: measured with the real batch."""
+    if not settings.trains:
+        yield f"phase {name}\n  merges    {', '.join(settings.starts)}"
+        return
     measured = pace(model, settings, data)
     tries = 1 + settings.restarts
-    share = None if request.minutes is None else request.minutes / len(request.recipe.phases) / tries
+    share = stages.minutes_of(request, settings)
     steps = stages.planned_steps(settings, data) if share is None else steps_within(measured, share)
-    num_blocks = len(data.of(data.objectives(settings)[0]))
+    num_blocks = data.num_blocks(settings)
     yield f"phase {name}"
     for first, parts in segments(settings, steps).items():
         frozen = FrozenRows(model, set_trainable(model, parts, settings.freeze), data.vocabulary.rows)

@@ -19,6 +19,7 @@ def pretrain(
     language: str | None = None,
     recipe: str = "pretrain",
     changes: Sequence[str] = (),
+    parallel: str | Sequence[str] = (),
     seed: int = 0,
     minutes: float | None = None,
     examples: bool = True,
@@ -28,18 +29,20 @@ def pretrain(
     """Train a model from random weights on text of one language or several, and return the finished run.
 
     text: what --text takes; CODE=PATH names the language, `language` that of texts without a code. recipe: a name or a TOML file with
-    verb = "pretrain"; changes: K=V, as --set. minutes: train about so long, at this machine's speed.
+    verb = "pretrain"; changes: K=V, as --set. parallel: CODE-CODE=PATH of two of the languages, for the objective tlm.
+    minutes: train about so long, at this machine's speed.
     Raises LingraftError where something the user gave is wrong; Interrupted after a signal: the same call goes on.
     """
     places = by_language(listed(text), language)
     chosen = load_recipe(recipe, changes).for_verb("pretrain")
-    request = Request("", next(iter(places)), listed(text), Given(), chosen, Path(out), seed, minutes, examples)
+    request = Request("", next(iter(places)), listed(text), Given(parallel=listed(parallel)), chosen, Path(out), seed, minutes, examples)
     options = options or Options()
     with opened(request, restart_from) as run:
+        lines = pretraining.parallel_texts(request, list(places))
         blank = pretraining.begin(request, run)
         texts = pretraining.survey(request, run, places)
         tokenizers = pretraining.tokenizers(request, run, blank, texts)
-        tongues = pretraining.tokens(request, run, texts, tokenizers)
+        tongues = pretraining.tokens(request, run, texts, tokenizers, lines)
         source, tongues = pretraining.build(request, run, tongues)
         pretraining.rows(request, run, source, tongues, texts, options)
         held_out = stages.held_out(request, run, source.kind, tongues, texts)

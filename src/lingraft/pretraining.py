@@ -1,5 +1,6 @@
 """The stages of a model from scratch, where they are not those of a transfer."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -8,7 +9,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from lingraft import stages
-from lingraft.errors import RecipeError
+from lingraft.errors import LingraftWarning, RecipeError
 from lingraft.files import atomic_folder, fingerprint, write_text
 from lingraft.grafting import check_phases, from_nothing
 from lingraft.machine import first, hardware
@@ -21,6 +22,7 @@ from lingraft.run import RECIPE, Run
 from lingraft.stages import Texts, end_id
 from lingraft.text.balance import shares, training_lines
 from lingraft.text.corpus import Corpus, resolve
+from lingraft.text.parallel import Parallel, by_pair, resolve_parallel
 from lingraft.text.shards import Shards, encode_to_shards
 from lingraft.tokenizer import train as tokenizers_of
 from lingraft.tokenizer.blank import blank
@@ -28,7 +30,9 @@ from lingraft.tokenizer.measure import measure
 from lingraft.tokenizer.prepare import prepare
 from lingraft.tongues import Tongue, Tongues, beside, masking, together
 from lingraft.train.batches import Mixture
+from lingraft.train.data import Data
 from lingraft.train.loop import Options
+from lingraft.train.pairs import encode_sides, open_sides
 
 STATIC = "static"  # the row method that needs no model's rows
 
@@ -72,6 +76,21 @@ def survey(request: Request, run: Run, places: Mapping[str, Sequence[str]]) -> d
     return texts
 
 
+def parallel_texts(request: Request, codes: Sequence[str]) -> dict[tuple[str, str], Parallel]:
+    """(source, target) -> parallel text, where a phase trains on it. Raises RecipeError where one does and there is none."""
+    settings, given = request.recipe.text, request.given.parallel
+    if not request.recipe.reads_parallel:
+        if given:
+            warnings.warn(f"The recipe {request.recipe.name!r} does not use --parallel; it is left aside.", LingraftWarning, stacklevel=2)
+        return {}
+    if not given:
+        raise RecipeError(
+            f"The recipe {request.recipe.name!r} trains on parallel text (objective tlm). Give --parallel CODE-CODE=FILE.tsv."
+        )
+    places = by_pair(given, codes)
+    return {pair: resolve_parallel(named, *pair, settings.normalisation, settings.errors) for pair, named in places.items()}
+
+
 def tokenizers(
     request: Request, run: Run, empty: PreTrainedTokenizerBase, texts: Mapping[str, Corpus]
 ) -> dict[str, PreTrainedTokenizerBase]:
@@ -94,19 +113,27 @@ def tokenizers(
     return {code: read[name] for name, codes in groups.items() for code in codes}
 
 
-def tokens(request: Request, run: Run, texts: Mapping[str, Corpus], made: Tokenizers) -> Tongues:
-    """The training part of each text as ids, and how large each language is, before and after up-sampling."""
+def tokens(
+    request: Request, run: Run, texts: Mapping[str, Corpus], made: Tokenizers, parallel: Mapping[tuple[str, str], Parallel]
+) -> Tongues:
+    """The training part of each text as ids, parallel text alike, and how large each language is, before and after up-sampling."""
     folder, settings = run.path / "tokens", request.recipe.tokenizer
+    prints = {f"parallel {one}-{other}": found.survey.fingerprint for (one, other), found in parallel.items()}
     with first():
-        if not run.begin("tokens", {"languages": list(texts)}):
+        if not run.begin("tokens", {"languages": list(texts), **prints}):
             for code, corpus in texts.items():
                 encode_to_shards(corpus.split("train"), made[code], folder / code, end_id=end_id(made[code]))
+            for (one, other), found in parallel.items():
+                encode_sides(found.pairs, (made[one], made[other]), folder / f"{one}-{other}")
             run.finish("tokens")
     stacked = settings.vocabulary == "disjoint" and len(texts) > 1
     ids = dict(zip(made, beside(list(made.values())), strict=True)) if stacked else {}
     targets = {code: Tongue(made[code], Shards.open(folder / code), ids.get(code)) for code in texts}
     parts = {code: masking(made[code], run.facts["kind"]) for code in ids or [request.to]}
-    spoken = Tongues(targets, None, together(list(parts.values()), list(ids.values())) if stacked else parts[request.to])
+    of_all = together(list(parts.values()), list(ids.values())) if stacked else parts[request.to]
+    lines = {pair: open_sides(folder / "-".join(pair)) for pair in parallel}
+    sides = [tuple(Tongue(made[c], side, ids.get(c)) for c, side in zip(pair, found, strict=True)) for pair, found in lines.items()]
+    spoken = Tongues(targets, None, of_all, translations=tuple((one, other) for one, other in sides))
     if len(texts) > 1:
         run.note(shares=_shares(request, texts, spoken, joint=not stacked))
     return spoken
@@ -121,7 +148,9 @@ def _shares(request: Request, texts: Mapping[str, Corpus], spoken: Tongues, *, j
     columns["vocabulary_share"] = shares(lines, request.recipe.tokenizer.alpha).tolist() if joint else [None] * len(lines)
     columns |= {"tokens": tokens, "token_share": shares(tokens, 1).tolist()}
     for name, settings in request.recipe.phases.items():
-        blocks = spoken.data(settings).blocks
+        data = spoken.data(settings)
+        assert isinstance(data, Data)
+        blocks = data.blocks
         assert isinstance(blocks, Mixture)
         columns[f"phase.{name}"] = (blocks.slots / len(blocks)).tolist()
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -17,7 +17,7 @@ from lingraft.model.settings import ArchitectureSettings
 from lingraft.model.surgery_settings import SurgerySettings
 from lingraft.text.corpus import TextSettings
 from lingraft.tokenizer.settings import TokenizerSettings
-from lingraft.train.settings import PhaseSettings
+from lingraft.train.settings import ALIGNING, ON_LINKS, ON_PARALLEL, LinkSettings, PhaseSettings
 
 EVERY_PHASE = ("steps", "epochs", "batch", "length", "learning_rate", "precision")
 
@@ -44,6 +44,7 @@ class Recipe(BaseModel):
     tokenizer: TokenizerSettings = TokenizerSettings()
     rows: RowSettings = RowSettings()
     surgery: SurgerySettings = SurgerySettings()
+    alignment: LinkSettings = LinkSettings()
     phases: dict[str, PhaseSettings] = Field({}, description="the phases of training, by name")
     evaluation: EvaluationSettings = EvaluationSettings()
 
@@ -53,8 +54,10 @@ class Recipe(BaseModel):
         for position, (name, phase) in enumerate(phases.items()):
             if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
                 raise RecipeError(f"A phase cannot be named {name!r}: use lower-case letters, digits and hyphens.")
-            if phase.start_from is not None and phase.start_from not in list(phases)[:position]:
-                raise RecipeError(f"Phase {name!r} starts from {phase.start_from!r}, which is no phase before it.")
+            if unknown := [start for start in phase.starts if start not in list(phases)[:position]]:
+                raise RecipeError(f"Phase {name!r} starts from {unknown[0]!r}, which is no phase before it.")
+            if phase.merge and (phase.start_from or phase.restarts):
+                raise RecipeError(f"Phase {name!r} merges others: it has neither start_from nor restarts.")
         return phases
 
     @model_validator(mode="after")
@@ -64,11 +67,34 @@ class Recipe(BaseModel):
             raise RecipeError(
                 "A recipe for `lingraft pretrain` has no source: tokenizer.vocabulary is 'joint' or 'disjoint', languages ['target']."
             )
+        if self.verb == "pretrain" and self.reads_parallel:
+            raise RecipeError("A recipe for `lingraft pretrain` has no parallel text: use the objectives 'auto', 'mlm' or 'clm'.")
+        if self.verb == "pretrain" and self.surgery.meets:
+            raise RecipeError(
+                "A recipe for `lingraft pretrain` has no source's language: surgery.trilayer and language_embeddings are false."
+            )
         for name, phase in self.phases.items():
-            if kind == "replace" and "tlm" in phase.objectives:
+            if "cdlm" in phase.objectives and not self.surgery.meets:
                 raise RecipeError(
-                    f"Phase {name!r} has the objective {phase.objective!r}, which reads both languages at once, but tokenizer.vocabulary = "
+                    f"Phase {name!r} has the objective cdlm, for which states are re-ordered between the model's halves. Set "
+                    "surgery.trilayer=true, or surgery.language_embeddings=true to have that without a TRILayer."
+                )
+            if phase.mid_embeddings is not None and not self.surgery.meets:
+                raise RecipeError(f"Phase {name!r} sets mid_embeddings, but surgery has neither trilayer nor language_embeddings.")
+            if kind == "replace" and ON_PARALLEL & set(phase.objectives):
+                raise RecipeError(
+                    f"Phase {name!r} has the objective {phase.objective!r}, which is about both languages, but tokenizer.vocabulary = "
                     "'replace' takes the source's tokens away. Use 'joint' or 'disjoint', or 'source' where its tokenizer knows both."
+                )
+            if kind == "joint" and ALIGNING & set(phase.objectives):
+                raise RecipeError(
+                    f"Phase {name!r} compares with the source as it was, which does not know a joint vocabulary. Use "
+                    "tokenizer.vocabulary = 'replace', 'source', 'extend' or 'disjoint'."
+                )
+            if "middle" in phase.objectives and (kind != "source" or self.surgery.adapters != "linear"):
+                raise RecipeError(
+                    f"Phase {name!r} has the objective 'middle', which is for a linear map behind a source that reads both languages: "
+                    "it needs tokenizer.vocabulary = 'source' and surgery.adapters = 'linear'."
                 )
             if kind == "source" and any("new" in parts for parts in phase.all_parts()):
                 raise RecipeError(f"Phase {name!r} trains the part 'new', but with tokenizer.vocabulary = 'source' no token is new.")
@@ -100,7 +126,17 @@ class Recipe(BaseModel):
     @property
     def reads_parallel(self) -> bool:
         """Whether a phase trains on parallel text."""
-        return any("tlm" in phase.objectives for phase in self.phases.values())
+        return any((ON_PARALLEL | ALIGNING) & set(phase.objectives) for phase in self.phases.values())
+
+    @property
+    def reads_links(self) -> bool:
+        """Whether a phase asks which piece of parallel text stands for which."""
+        return any(ON_LINKS & set(phase.objectives) for phase in self.phases.values())
+
+    @property
+    def aligns(self) -> bool:
+        """Whether a phase pulls states of linked pieces together."""
+        return any(ALIGNING & set(phase.objectives) for phase in self.phases.values())
 
     @property
     def predicts_next_sentence(self) -> bool:
@@ -177,7 +213,8 @@ def _apply(table: dict[str, Any], assignment: str) -> None:
     parts, phases = key.strip().split("."), table.setdefault("phases", {})
     if len(parts) == 1 and parts[0] in EVERY_PHASE:
         for phase in phases.values():
-            phase[parts[0]] = _value(text)
+            if not ("merge" in phase and parts[0] in ("steps", "epochs")):
+                phase[parts[0]] = _value(text)
         return
     if parts[0] == "phases" and len(parts) == 3:
         parts[1] = _phase_name(parts[1], list(phases))

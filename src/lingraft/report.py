@@ -44,6 +44,7 @@ MEASURES = {
         "bits per byte", "the bits that words of the held-out text cost, divided by their bytes: comparable between tokenizers"
     ),
     "bits_per_word": Measure("bits per word", "the same, divided by the number of these words"),
+    "bits_per_subword": Measure("bits per subword", "the loss in bits (BPW); comparable only between models with the same tokenizer"),
     "loss": Measure("loss", "nats per predicted token; comparable only between models with the same tokenizer"),
     "mrr": Measure("MRR", "mean reciprocal rank of the right answer", lower_is_better=False),
 }
@@ -92,6 +93,18 @@ class Record:
         if kind := (self.about.get("graft") or {}).get("adapters"):
             how = "its weights have them added" if kind == "lora" else "lingraft.load reads them, stock transformers leaves them out"
             found.append(f"The model has {kind} adapters, in adapters.safetensors; {how}.")
+        if told := self.about.get("alignments"):
+            found.append(
+                f"Of {told['pairs']:,} pairs of parallel text {told['kept']:,} were good enough to train on: {told['dropped_by_length']:,} "
+                f"have sides of too different length, in {told['dropped_by_links']:,} too few pieces are linked. Of the pieces of the "
+                f"others, {told['linked_to_target']:.0%} in the target's language have a link, and {told['linked_to_source']:.0%} in the "
+                "source's."
+            )
+        if told := (self.about.get("graft") or {}).get("meeting"):
+            layer = f"a TRILayer after layer {told['at']}" if told["layer"] else "no TRILayer"
+            found.append(
+                f"The model has {layer} and knows the languages {', '.join(told['languages'])}: `import lingraft` before loading it."
+            )
         for name, told in (self.about.get("restarts") or {}).items():
             losses = ["failed" if tried["held_out_loss"] is None else f"{tried['held_out_loss']:.3f}" for tried in told["attempts"]]
             found.append(
@@ -176,7 +189,7 @@ def _best(columns: list[tuple[str, Measure]], rows: list[dict[str, Any]]) -> lis
     result: list[float | None] = []
     for i, (name, measure) in enumerate(columns):
         values = [row["values"][i] for row in rows if row["values"][i] is not None]
-        comparable = name in MEASURES and name != "loss" and len(values) > 1
+        comparable = name in MEASURES and name not in ("loss", "bits_per_subword") and len(values) > 1
         result.append((min if measure.lower_is_better else max)(values) if comparable else None)
     return result
 

@@ -42,7 +42,8 @@ def listed(places: str | Sequence[str]) -> list[str]:
 def order(recipe: Recipe) -> list[str]:
     """The stages of a run, in their order."""
     rows = ["rows"] if recipe.verb == "transfer" or recipe.rows.method == "static" else []
-    before = ["source", "text", "tokenizer", "tokens", *rows, "held-out", "initial"]
+    links = ["alignments"] if recipe.reads_links else []
+    before = ["source", "text", "tokenizer", "tokens", *links, *rows, "held-out", "initial"]
     return [*before, *(f"phase.{name}" for name in recipe.phases), "evaluation", "model"]
 
 
@@ -107,7 +108,7 @@ def check_aids(request: Request) -> None:
     if request.recipe.needs_source_text:
         _check_source_text(request)
     if request.recipe.reads_parallel and not request.given.parallel:
-        raise RecipeError(f"The recipe {request.recipe.name!r} trains on parallel text (objective tlm). Give it with --parallel.")
+        raise RecipeError(f"The recipe {request.recipe.name!r} trains on parallel text. Give it with --parallel.")
     for name in (name for name in request.given.names() if name not in wanted(request.recipe)):
         option = name.replace("_", "-")
         warnings.warn(f"The recipe {request.recipe.name!r} does not use --{option}; it is left aside.", LingraftWarning, stacklevel=3)
@@ -123,6 +124,7 @@ def _check_source_text(request: Request) -> None:
 def settings_of(recipe: Recipe) -> dict[str, Any]:
     """Stage -> what of the recipe it is made from."""
     own = {"source": recipe.source, "text": recipe.text, "rows": recipe.rows, "held-out": recipe.evaluation, "initial": recipe.surgery}
+    own |= {"alignments": recipe.alignment} if recipe.reads_links else {}
     phases = {f"phase.{name}": phase for name, phase in recipe.phases.items()}
     found: dict[str, Any] = {stage: settings.model_dump() for stage, settings in {**own, **phases}.items()}
     if recipe.verb == "pretrain":

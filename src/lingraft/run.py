@@ -128,6 +128,7 @@ class Run:
         names = {
             "tokenizer": ["tokenizer"],
             "tokens": ["tokens"],
+            "alignments": ["alignments"],
             "rows": [ROWS],
             "held-out": ["held-out"],
             "result": [EVALUATION],

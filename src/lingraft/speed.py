@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lingraft.train.data import Data
+from lingraft.train.data import Lessons
 from lingraft.train.loop import Options, train
 from lingraft.train.settings import PhaseSettings
 
@@ -21,7 +21,7 @@ class Pace:
     memory: int
 
 
-def pace(model: Any, settings: PhaseSettings, data: Data) -> Pace:
+def pace(model: Any, settings: PhaseSettings, data: Lessons) -> Pace:
     """Measure a phase's steps on this machine."""
     import resource
 
@@ -32,7 +32,7 @@ def pace(model: Any, settings: PhaseSettings, data: Data) -> Pace:
     return Pace(speed.seconds / MEASURED, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
-def steps_for(model: Any, settings: PhaseSettings, data: Data, minutes: float) -> int:
+def steps_for(model: Any, settings: PhaseSettings, data: Lessons, minutes: float) -> int:
     """Steps of a phase that fit into so many minutes on this machine, at least 1."""
     return steps_within(pace(model, settings, data), minutes)
 

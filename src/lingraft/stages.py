@@ -21,7 +21,7 @@ from lingraft.embeddings.settings import AUTO
 from lingraft.evaluate import language_model
 from lingraft.evaluate.language_model import HeldOut, Reader
 from lingraft.files import atomic_folder, atomic_write, fingerprint, is_main_process, write_text
-from lingraft.grafting import Rows, check_surgery, facts, finished, train_best
+from lingraft.grafting import Rows, check_surgery, enter, facts, train_best
 from lingraft.machine import first, hardware
 from lingraft.model.adapters import save_adapters
 from lingraft.model.factorised import multiply_out
@@ -29,6 +29,7 @@ from lingraft.model.heads import detach_next_sentence_head
 from lingraft.model.load import Source, load_source
 from lingraft.model.parts import body_fingerprint, parameters_of
 from lingraft.model.surgery import check_fits
+from lingraft.model.trilayer import set_mid_embeddings
 from lingraft.race import Course, race
 from lingraft.report import write_report
 from lingraft.request import Request, fingerprints, settings_of, wanted
@@ -44,9 +45,10 @@ from lingraft.tokenizer import train as tokenizers
 from lingraft.tokenizer import vocabulary
 from lingraft.tokenizer.measure import measure as measure_tokenizer
 from lingraft.tokenizer.prepare import prepare
-from lingraft.tongues import Tongue, Tongues, masking, tongues
-from lingraft.train import checkpoint
-from lingraft.train.data import Data, objectives_of
+from lingraft.tongues import Tongue, Tongues, masking, tongues, with_lines
+from lingraft.train.aligned import Aligned
+from lingraft.train.data import Data, Lessons, objectives_of
+from lingraft.train.links import Linked, link
 from lingraft.train.loop import Options
 from lingraft.train.pairs import encode_sides, open_sides
 from lingraft.train.settings import PhaseSettings
@@ -138,17 +140,33 @@ def tokens(request: Request, run: Run, source: Source, texts: Texts, made: PreTr
     if texts.source and request.recipe.trains_on_source:
         encoded.append((texts.source.language, texts.source, old))
     parallel = texts.parallel if request.recipe.reads_parallel else None
-    inputs = {"languages": [code for code, _, _ in encoded]} | ({"parallel": parallel.survey.fingerprint} if parallel else {})
+    inputs: dict[str, Any] = {"languages": [code for code, _, _ in encoded]}
+    inputs |= {"parallel": parallel.survey.fingerprint} if parallel else {}
+    inputs |= {"aligned": True} if request.recipe.aligns else {}
     with first():
         if not run.begin("tokens", inputs):
             for code, corpus, reading in encoded:
                 encode_to_shards(corpus.split("train"), reading, folder / code, end_id=end_id(reading))
             if parallel:
-                encode_sides(parallel.pairs, (old, made), folder / "parallel")
+                encode_sides(parallel.pairs, (source.tokenizer if request.recipe.aligns else old, made), folder / "parallel")
             run.finish("tokens")
     target, *others = (Shards.open(folder / code) for code, _, _ in encoded)
     lines = open_sides(folder / "parallel") if parallel else None
-    return tongues(source, made, request.to, target, next(iter(others), None), disjoint, lines)
+    links = _links(request, run, lines)
+    found = tongues(source, made, request.to, target, next(iter(others), None), disjoint, lines, links)
+    return with_lines(found, source, request.recipe.tokenizer.vocabulary != "replace") if request.recipe.aligns else found
+
+
+def _links(request: Request, run: Run, lines: tuple[Shards, Shards] | None) -> Linked | None:
+    """Which piece of parallel text stands for which, where a phase asks for it; how many pairs are good enough is noted."""
+    folder = run.path / "alignments"
+    if lines is None or not request.recipe.reads_links:
+        return None
+    with first():
+        if not run.begin("alignments", {"settings": settings_of(request.recipe)["alignments"]}):
+            run.note(alignments=link(*lines, request.recipe.alignment, folder))
+            run.finish("alignments")
+    return Linked.open(folder)
 
 
 def rows(request: Request, run: Run, source: Source, spoken: Tongues, texts: Texts, options: Options) -> Rows:
@@ -164,7 +182,7 @@ def rows(request: Request, run: Run, source: Source, spoken: Tongues, texts: Tex
             num_old = check_fits(source.model, 0)
             aids = Aids(
                 settings, source.tokenizer, made, num_old, shards, texts.target, texts.source, texts.parallel, given, request.seed,
-                source.model,
+                source.model, spoken.source.shards if spoken.source and spoken.target.ids is None else None,
             )  # fmt: skip
             if settings.method == AUTO:
                 found, output, table = race(aids, _course(request, source, made, shards, options))
@@ -248,8 +266,9 @@ def phase(request: Request, run: Run, source: Source, spoken: Tongues, found: He
     """Train one phase, or go on with it, or take its result."""
     settings = request.recipe.phases[name]
     data = spoken.data(settings)
-    if settings.start_from:
-        checkpoint.restore_weights(source.model, finished(run, settings.start_from))
+    enter(run, source.model, settings)
+    again = settings.mid_embeddings
+    set_mid_embeddings(source.model, request.recipe.surgery.mid_embeddings if again is None else again)
     total = _total(request, run, source, data, name)
     own_seed = int(fingerprint([request.seed, name])[:8], 16)
     inputs = {
@@ -264,7 +283,9 @@ def phase(request: Request, run: Run, source: Source, spoken: Tongues, found: He
         options,
         record=run.record,
         resumed=lambda step: run.forget_metrics(name, step),
-        evaluate=lambda model: fmean(language_model.held_out_loss(model, *sample) for sample in samples),
+        evaluate=data.held_out_loss
+        if isinstance(data, Aligned)
+        else lambda model: fmean(language_model.held_out_loss(model, *sample) for sample in samples),
     )
     found_rows = read_rows(run) if (run.path / ROWS_FILE).exists() else None
     began = time.monotonic()
@@ -281,20 +302,28 @@ def phase(request: Request, run: Run, source: Source, spoken: Tongues, found: He
     run.finish(f"phase.{name}")
 
 
-def _total(request: Request, run: Run, source: Source, data: Data, name: str) -> int:
+def _total(request: Request, run: Run, source: Source, data: Lessons, name: str) -> int:
     """Optimiser steps of a phase: as --minutes allows (measured once, then kept), as the recipe says, or as its epochs need."""
     settings = request.recipe.phases[name]
-    if request.minutes is None:
+    share = minutes_of(request, settings)
+    if share is None:
         return planned_steps(settings, data)
     kept = run.facts.get("steps_from_minutes", {})
     if f"{name} {request.minutes}" not in kept:
         with first():
-            steps = steps_for(source.model, settings, data, request.minutes / len(request.recipe.phases) / (1 + settings.restarts))
+            steps = steps_for(source.model, settings, data, share)
             run.note(steps_from_minutes={**kept, f"{name} {request.minutes}": steps})
     return int(run.facts["steps_from_minutes"][f"{name} {request.minutes}"])
 
 
-def planned_steps(settings: PhaseSettings, data: Data) -> int:
+def minutes_of(request: Request, settings: PhaseSettings) -> float | None:
+    """What a phase has, each time that it is trained, of the minutes that were asked for: all that train have the same. None: no limit."""
+    if request.minutes is None or not settings.trains:
+        return None
+    return request.minutes / sum(phase.trains for phase in request.recipe.phases.values()) / (1 + settings.restarts)
+
+
+def planned_steps(settings: PhaseSettings, data: Lessons) -> int:
     """Optimiser steps that a recipe asks for."""
     return settings.steps if settings.steps is not None else math.ceil(data.per_epoch(settings) * settings.epochs)
 

@@ -18,11 +18,14 @@ from lingraft.model.load import Source
 from lingraft.model.surgery import graft
 from lingraft.text.shards import Shards
 from lingraft.tokenizer import vocabulary
-from lingraft.train.batches import Blocks, mixture
-from lingraft.train.data import Data
+from lingraft.train.aligned import Lines, Side, aligned
+from lingraft.train.batches import Blocks, Spoken, mixture
+from lingraft.train.crossing import SOURCE, TARGET, Crossing
+from lingraft.train.data import Data, Lessons
+from lingraft.train.links import Linked
 from lingraft.train.objectives import Vocabulary
-from lingraft.train.pairs import Frame, Pairs, Translations, frame_of, pairs
-from lingraft.train.settings import PhaseSettings
+from lingraft.train.pairs import Frame, Pairs, Translations, frame_of, pairs, speaks
+from lingraft.train.settings import ALIGNING, ON_PARALLEL, PhaseSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,12 @@ class Tongue:
         """What stands around two texts."""
         return frame_of(self.tokenizer, model, self.placed)
 
+    def side(self) -> Side:
+        """Lines of parallel text, one by one."""
+        before, after = (tuple(self.placed(part).tolist()) for part in vocabulary.blocks(self.tokenizer))
+        roles = vocabulary.roles(self.tokenizer)
+        return Side(self.shards, before, after, int(self.placed([roles.get("pad", roles.get("end", 0))])[0]), self.ids)
+
     def pairs(self, length: int, model: Any) -> Pairs:
         """Training text in pairs of texts. Raises TextError where there are none."""
         return pairs(self.shards, length, self.frame(model), self.ids)
@@ -75,7 +84,8 @@ class Tongues:
     """Code -> each language that the run is for (one in a transfer), and the source's where a phase trains on it.
 
     masking: of all the model's ids. num_source: tokens of the source's tokenizer. model: what is trained.
-    translations: where a phase trains on parallel text, the two sides of it, whose documents are its lines.
+    translations: where a phase trains on parallel text, its two sides, whose documents are its lines. links: of their pieces, where
+    a phase asks for them. lines: the same, where a phase compares the states of linked pieces.
     """
 
     targets: Mapping[str, Tongue]
@@ -84,6 +94,8 @@ class Tongues:
     num_source: int = 0
     model: Any = None
     translations: tuple[tuple[Tongue, Tongue], ...] = ()
+    links: Linked | None = None
+    lines: Lines | None = None
 
     @property
     def target(self) -> Tongue:
@@ -98,18 +110,26 @@ class Tongues:
         others = {} if self.source is None else {self.source.shards.folder.name: self.source}
         return (dict(self.targets) if len(self.targets) > 1 else {}) | others
 
-    def data(self, settings: PhaseSettings) -> Data:
+    def data(self, settings: PhaseSettings) -> Lessons:
         """What a phase trains on. Raises TextError where a text is too short for one block, or has no pairs."""
-        named = {"target": list(self.targets.values()), "source": [self.source] if self.source else []}
+        if ALIGNING & set(settings.objectives):
+            assert self.lines is not None
+            return aligned(self.lines, self.masking, settings)
         paired = settings.next_sentence and self.model is not None and next_sentence_head(self.model) is not None
-        tongues = [tongue for name in settings.languages for tongue in named[name]]
-        parts = [tongue.pairs(settings.length, self.model) if paired else tongue.blocks(settings.length) for tongue in tongues]
-        parallel = self._parallel(settings.length) if "tlm" in settings.objectives else []
-        return Data(mixture(parts, settings.alpha), self.masking, mixture(parallel, settings.alpha) if parallel else None)
+        named = {"target": [(tongue, TARGET) for tongue in self.targets.values()], "source": [(self.source, SOURCE)] if self.source else []}
+        parts: list[Any] = []
+        for tongue, number in (each for name in settings.languages for each in named[name]):
+            part = tongue.pairs(settings.length, self.model) if paired else tongue.blocks(settings.length)
+            parts.append(Spoken(part, number) if speaks(self.model) else part)
+        objectives = set(settings.objectives)
+        parallel = self._parallel(settings.length) if ON_PARALLEL & objectives and self.model is not None else []
+        beside = [each.check() for each in parallel] if objectives & ON_PARALLEL - {"cdlm"} else []
+        crossing = Crossing(parallel[0], settings.direction).check() if parallel and "cdlm" in objectives else None
+        return Data(mixture(parts, settings.alpha), self.masking, mixture(beside, settings.alpha) if beside else None, crossing)
 
     def _parallel(self, length: int) -> list[Translations]:
         return [
-            Translations(one.shards, other.shards, length, other.frame(self.model), (one.ids, other.ids)).check()
+            Translations(one.shards, other.shards, length, other.frame(self.model), (one.ids, other.ids), self.links)
             for one, other in self.translations
         ]
 
@@ -135,9 +155,10 @@ def tongues(
     from_source: Shards | None,
     disjoint: bool,
     lines: tuple[Shards, Shards] | None = None,
+    links: Linked | None = None,
 ) -> Tongues:
     """Of a transfer. from_source: the source's text, by its own tokenizer where the vocabularies are disjoint, else by the target's;
-    lines: the source's and the target's lines of parallel text, alike."""
+    lines: the source's and the target's lines of parallel text, alike; links: of their pieces."""
     old = source.tokenizer
     own, ids = beside([old, made]) if disjoint else (None, None)
     reading = old if disjoint else made
@@ -146,7 +167,16 @@ def tongues(
     of_all = of_target if own is None or ids is None else together([masking(old, source.kind), of_target], [own, ids])
     translations = ((Tongue(reading, lines[0], own), Tongue(made, lines[1], ids)),) if lines else ()
     targets, num_source = {code: Tongue(made, target, ids)}, len(vocabulary.tokens(old))
-    return Tongues(targets, other, of_all, num_source, source.model, translations)
+    return Tongues(targets, other, of_all, num_source, source.model, translations, links)
+
+
+def with_lines(spoken: Tongues, source: Source, kept: bool) -> Tongues:
+    """The same with a copy of the source's body as it is now, beside which linked lines are read. kept: whether the model that trains has
+    the source's vocabulary still."""
+    assert spoken.links is not None
+    one, other = (tongue.side() for tongue in spoken.translations[0])
+    reference = copy.deepcopy(source.model.base_model).requires_grad_(False).eval()
+    return replace(spoken, lines=Lines(replace(one, table=None), other, spoken.links, reference, kept))
 
 
 def beside(tokenizers: Sequence[PreTrainedTokenizerBase]) -> list[Ints]:

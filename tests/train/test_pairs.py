@@ -1,12 +1,12 @@
 """Two texts in a block: where they are cut, what follows what, and what the model is told of it. Every token says where it is from."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import World
+from small_shards import BERT, CLS, FIRST, PAD, ROBERTA, SEP, shards
 
 from lingraft.errors import TextError
 from lingraft.model.load import draw_model, load_config, load_tokenizer
@@ -16,31 +16,7 @@ from lingraft.tokenizer import vocabulary
 from lingraft.train.batches import Inputs, Mixture
 from lingraft.train.pairs import Frame, Pairs, Translations, encode_sides, fitted, frame_of, open_sides, pairs
 
-PAD, CLS, SEP, FIRST = 0, 1, 2, 10
-BERT = Frame((CLS,), (SEP,), (SEP,), PAD, 0, (0, 0, 0, 1, 1), 0)
-ROBERTA = Frame((CLS,), (SEP, SEP), (SEP,), PAD, 1, None, 2)
 LENGTH = 32
-
-
-def shards(folder: Path, documents: list[list[int]], end: bool = True) -> Shards:
-    """Documents of sentences of so many tokens; token number i of the text has id FIRST + i, the ends of documents SEP."""
-    tokens: list[int] = []
-    starts: dict[str, list[int]] = {"documents": [], "sentences": []}
-    for document in documents:
-        starts["documents"].append(len(tokens))
-        for size in document:
-            starts["sentences"].append(len(tokens))
-            tokens += range(FIRST + len(tokens), FIRST + len(tokens) + size)
-        tokens += [SEP] if end else []
-    folder.mkdir(parents=True)
-    np.array(tokens, dtype=np.uint16).tofile(folder / "tokens.bin")
-    for name, places in starts.items():
-        np.array([*places, len(tokens)], dtype=np.int64).tofile(folder / f"{name}.bin")
-    info = {"num_tokens": len(tokens), "num_documents": len(documents), "num_sentences": len(starts["sentences"])}
-    (folder / "info.json").write_text(
-        json.dumps(info | {"num_words": 0, "num_bytes": 0, "dtype": "uint16", "end_id": SEP if end else None})
-    )
-    return Shards.open(folder)
 
 
 def texts_of(row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

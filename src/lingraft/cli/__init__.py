@@ -13,6 +13,7 @@ from lingraft.cli import (
     demo,
     doctor,
     evaluate,
+    export,
     finetune,
     grafts,
     lexicon,
@@ -46,6 +47,7 @@ app.command("translate")(translate.translate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("probe")(probe.probe)
 app.command("align")(align.align)
+app.command("export")(export.export)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("doctor")(doctor.doctor)

@@ -17,6 +17,10 @@ def pretrain(
     language: Annotated[str | None, typer.Option("--language", help="Language of texts without a code.", metavar="CODE")] = None,
     recipe: Annotated[str, typer.Option("--recipe", help="A recipe's name or a TOML file.")] = "pretrain",
     changes: Annotated[Strings, typer.Option("--set", help="Change a key of the recipe, as in --set steps=200.", metavar="K=V")] = None,
+    parallel: Annotated[
+        Strings,
+        typer.Option("--parallel", help="Lines of two of the languages: CODE-CODE=TSV. For the objective tlm. Repeats.", metavar="C-C=TSV"),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The one seed.")] = 0,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Train about so long, at this machine's speed.")] = None,
     restart_from: Annotated[str | None, typer.Option(help="Redo this stage and all after it.", metavar="STAGE")] = None,
@@ -35,7 +39,7 @@ def pretrain(
     with show.progress() as advance:
         options = Options(checkpoint_steps=checkpoint_steps, keep=keep, progress=advance, track=track)
         run = run_pretrain(
-            text, out=out, language=language, recipe=recipe, changes=changes or [], seed=seed, minutes=minutes,
+            text, out=out, language=language, recipe=recipe, changes=changes or [], parallel=parallel or [], seed=seed, minutes=minutes,
             examples=not no_examples, restart_from=restart_from, options=options,
         )  # fmt: skip
     if not is_main_process():

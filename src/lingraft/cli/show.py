@@ -63,7 +63,7 @@ def score_table(runs: Sequence[tuple[str, Run]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    better = {"bits_per_byte": "lower", "bits_per_word": "lower", "loss": "lower", "mrr": "higher"}
+    better = {"bits_per_byte": "lower", "bits_per_word": "lower", "bits_per_subword": "lower", "loss": "lower", "mrr": "higher"}
     table = Table("held-out text", "better", *(name for name, _ in runs))
     for name, direction in better.items():
         values = [run.scores.get(name) for _, run in runs]
@@ -78,7 +78,7 @@ def language_table(run: Run) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    names = ("bits_per_byte", "bits_per_word", "loss", "mrr")
+    names = ("bits_per_byte", "bits_per_word", "bits_per_subword", "loss", "mrr")
     table = Table("held-out text", *(name.replace("_", " ") for name in names))
     for code, scores in run.languages.items():
         table.add_row(code, *(f"{scores[name]:.4f}" for name in names))

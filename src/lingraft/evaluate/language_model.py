@@ -1,5 +1,6 @@
 """How well a model predicts held-out text, in numbers that compare across tokenizers.
 
+bits_per_subword  the loss in bits: what TreLM calls BPW
 loss           nats per predicted token, as in training: 15 % of the tokens, shown 80/10/10 as mask, another, itself (causal: every token)
 mrr            mean reciprocal rank of the right token at those of these positions that show the mask
 bits_per_byte  -log2 p of masked words (each masked whole) over their UTF-8 bytes; causal models: of all words
@@ -172,6 +173,7 @@ def measure(model: Any, held_out: HeldOut, reader: Reader, seed: int) -> Iterato
     yield Score("bits_per_byte", bits / size, size, seed)
     count = int(held_out.word_counts[words].sum())
     yield Score("bits_per_word", bits / count, count, seed)
+    yield Score("bits_per_subword", float(nats.mean() / np.log(2)), len(nats), seed)
     yield Score("loss", float(nats.mean()), len(nats), seed)
     yield Score("mrr", float((1 / ranks).mean()), len(ranks), seed)
 

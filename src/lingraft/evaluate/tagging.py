@@ -126,9 +126,11 @@ def most_frequent(train: Sequence[Sentence], examples: Sequence[Sentence]) -> li
 
 
 def tag_of_each_word(train: Sequence[Sentence], examples: Sequence[Sentence]) -> list[list[str]]:
-    """Every word gets the tag it most often had in training, an unknown one the most frequent of all."""
+    """Every word gets the tag it most often had in training, an unknown one the most frequent of all; without training `most_frequent`."""
+    if not train:
+        return most_frequent(train, examples)
     seen: dict[str, Counter[str]] = defaultdict(Counter)
-    for sentence in train or examples:
+    for sentence in train:
         for word, tag in zip(sentence.words, sentence.tags, strict=True):
             seen[word][tag] += 1
             seen[""][tag] += 1

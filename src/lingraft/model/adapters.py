@@ -27,17 +27,19 @@ SPREAD = 1e-2  # Houlsby et al. 2019, section 3.6: near the identity
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where adapters go in a layer: names of its modules."""
+    """Where adapters go in a layer: names of its modules; last: the one that gives what the layer gives."""
 
     attention: str
     feed_forward: str
     query: str
     value: str
+    last: str
 
 
-BERT = Places("attention.output.dense", "output.dense", "query", "value")
-PLACES = dict.fromkeys(("bert", "camembert", "electra", "roberta", "xlm-roberta"), BERT) | {
-    "distilbert": Places("attention.out_lin", "ffn.lin2", "q_lin", "v_lin")
+BERT = Places("attention.output.dense", "output.dense", "query", "value", "output")
+MEETING = ("trelm-bert", "trelm-roberta", "trelm-xlm-roberta")
+PLACES = dict.fromkeys(("bert", "camembert", "electra", "roberta", "xlm-roberta", *MEETING), BERT) | {
+    "distilbert": Places("attention.out_lin", "ffn.lin2", "q_lin", "v_lin", "output_layer_norm")
 }
 
 
@@ -220,6 +222,23 @@ def _invertible(model: Any, width: int, generator: torch.Generator) -> None:
     connect(model)
 
 
+def _linear(model: Any, width: int, generator: torch.Generator) -> None:
+    """A linear map of the last layer's states, the identity at first. width: not needed."""
+    *_, layer = _layers(model)
+    dim = int(model.config.hidden_size)
+    _attach(layer.get_submodule(PLACES[model.config.model_type].last), nn.Linear(dim, dim), _map)
+    set_linear(model, torch.eye(dim), torch.zeros(dim))
+
+
+@torch.no_grad()
+def set_linear(model: Any, weight: torch.Tensor, bias: torch.Tensor) -> None:
+    """Make x -> x weight + bias of a model's linear adapter. weight: (dim, dim)."""
+    *_, layer = _layers(model)
+    adapter = layer.get_submodule(PLACES[model.config.model_type].last).adapter
+    adapter.weight.copy_(weight.T)  # type: ignore[union-attr,operator]
+    adapter.bias.copy_(bias)  # type: ignore[union-attr,operator]
+
+
 def _lora(model: Any, width: int, generator: torch.Generator) -> None:
     """Low-rank updates of the queries' and values' matrices (Hu et al. 2022), by peft; of no effect at first. Their scale is 1."""
     peft, places = _peft(), PLACES[model.config.model_type]
@@ -244,4 +263,9 @@ def _peft() -> Any:
     return peft
 
 
-INSERT: dict[str, Callable[[Any, int, torch.Generator], None]] = {"bottleneck": _bottlenecks, "invertible": _invertible, "lora": _lora}
+INSERT: dict[str, Callable[[Any, int, torch.Generator], None]] = {
+    "bottleneck": _bottlenecks,
+    "invertible": _invertible,
+    "lora": _lora,
+    "linear": _linear,
+}

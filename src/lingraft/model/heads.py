@@ -57,12 +57,12 @@ class Predictor(nn.Module):
     def forward(
         self, input_ids: torch.Tensor, positions: Positions, more: Mapping[str, torch.Tensor] = NOTHING, next_sentence: bool = False
     ) -> Any:
-        """Logits (n, vocab) at `positions` (n,), indices into the flattened (batch * length,) input.
+        """Logits (n, vocab) at `positions` (n,), indices into the flattened (batch * length,) input, or target where it is re-ordered.
 
         more: further inputs of the model, by name. next_sentence: beside those the logits (batch, 2) of the model's head for it.
         The choice holds until `release`, since gradient checkpointing runs layers again during the backward pass.
         """
-        rows, length = input_ids.shape
+        rows, length = more.get("alignment", input_ids).shape
         firsts = torch.arange(rows if next_sentence else 0, device=positions.device) * length
         self._positions, self._is_cut, self._num_first = torch.cat([firsts, positions]), False, len(firsts)
         options: dict[str, Any] = {"use_cache": False} if hasattr(self.model.config, "use_cache") else {}

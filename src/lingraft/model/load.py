@@ -26,6 +26,7 @@ from transformers.models.auto.modeling_auto import (
 from lingraft.errors import LingraftWarning, ModelError
 from lingraft.model.adapters import load_adapters
 from lingraft.model.heads import Predictor, attach_next_sentence_head, next_sentence_head
+from lingraft.model.trelm import class_of
 
 Kind = Literal["mlm", "clm"]
 NO_PAIRS = "The source has no head for next-sentence prediction: it is trained to predict tokens only, on blocks of text."
@@ -196,7 +197,7 @@ def load(folder: Path | str) -> tuple[Any, PreTrainedTokenizerBase]:
     name = str(folder)
     config = load_config(name)
     named = (config.architectures or [""])[0].replace("ForPreTraining", "ForMaskedLM")
-    architecture = getattr(transformers, named, None)
+    architecture: Any = getattr(transformers, named, None) or class_of(named)
     if architecture is None or (Path(name) / "head.safetensors").exists():
         raise ModelError(f"{name!r} names no model class of transformers that has its head. Score it with `lingraft evaluate`.")
     try:

@@ -102,10 +102,17 @@ def _layer_of(model: Any) -> dict[int, int]:
     return {id(parameter): index for stack in layer_stacks(model) for index, layer in enumerate(stack) for parameter in layer.parameters()}
 
 
-def _layer_range(name: str, total: int) -> range:
+def trilayer_place(model: Any) -> int | None:
+    """Which of the layers is the TRILayer (see lingraft.model.trilayer); None where there is none."""
+    told = getattr(model.config, "lingraft_trilayer", None)
+    return told["at"] if told and told["layer"] else None
+
+
+def _layer_range(name: str, total: int, trilayer: int | None) -> range:
     first, last, half = LAYERS.fullmatch(name).groups()  # type: ignore[union-attr]
     if half:
-        return range(total // 2) if half == "lower-half" else range(total // 2, total)
+        lower = total // 2 if trilayer is None else trilayer
+        return range(lower) if half == "lower-half" else range(lower + (trilayer is not None), total)
     chosen = range(int(first), int(last or first) + 1)
     if chosen.stop > total or not len(chosen):
         raise RecipeError(f"The part {name!r} does not exist: this model's layers are 0 to {total - 1}.")
@@ -120,8 +127,9 @@ def parameters_of(model: Any, part: str) -> dict[str, nn.Parameter]:
     words, biases, block = word_matrices(model), output_biases(model), _embedding_block(model)
     factors = words | primitives(model)
     in_base = {id(parameter) for parameter in model.base_model.parameters()}
+    layer_of = _layer_of(model)
     if LAYERS.fullmatch(part):
-        layer_of, chosen = _layer_of(model), _layer_range(part, num_layers(model))
+        chosen = _layer_range(part, num_layers(model), trilayer_place(model))
         return {n: p for n, p in named.items() if layer_of.get(id(p)) in chosen}
     choose = {
         "all": lambda n, p: True,
@@ -129,9 +137,11 @@ def parameters_of(model: Any, part: str) -> dict[str, nn.Parameter]:
         "added": lambda n, p: n in getattr(model, "lingraft_added", ()) and n not in factors,
         "embeddings": lambda n, p: id(p) in block or n in factors or n in biases,
         "words": lambda n, p: n in words or n in biases,
+        "language": lambda n, p: n.endswith("language_embeddings.weight"),
         "new": lambda n, p: n in words or n in biases,
         "specials": lambda n, p: n in words,
         "positions": lambda n, p: any(p is table.weight for table in position_tables(model)),
+        "trilayer": lambda n, p: "placeholder." in n or layer_of.get(id(p), -1) == trilayer_place(model),
         "body": lambda n, p: id(p) in in_base and id(p) not in block and n not in factors,
         "head": lambda n, p: id(p) not in in_base and n not in factors,
     }[check_part(part)]

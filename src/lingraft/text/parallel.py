@@ -8,6 +8,7 @@ A text of any size is read at constant memory; every pass reads the places again
 
 import glob
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -154,6 +155,21 @@ def resolve_parallel(
     if not places:
         raise TextError(f"No parallel text is named. {WHAT_TO_GIVE}")
     return Parallel(tuple(dict.fromkeys(places)), source, target, normalisation, errors)
+
+
+def by_pair(specs: Sequence[str], codes: Sequence[str]) -> dict[tuple[str, str], list[str]]:
+    """(source, target) -> the specs of that pair of languages, in the order given, each written as CODE-CODE=PATH or bundled:CODE-CODE.
+
+    codes: the languages that there are. Raises TextError for a spec of other languages, or that names none.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for spec in specs:
+        named, _, place = (spec.removeprefix("bundled:"), "", spec) if spec.startswith("bundled:") else spec.partition("=")
+        pair = tuple(parse(code).code for code in named.split("-")) if re.fullmatch(r"\w+-\w+", named) else ()
+        if not place or len(pair) != 2 or not set(pair) <= set(codes):
+            raise TextError(f"--parallel {spec!r} must name two of the languages {', '.join(codes)}: --parallel CODE-CODE=FILE.tsv.")
+        found.setdefault((pair[0], pair[1]), []).append(place)
+    return found
 
 
 def _bundled_languages(spec: str, source: str | None, target: str | None) -> tuple[str, str]:

@@ -20,6 +20,11 @@ class TokenizerSettings(BaseModel):
     )
     algorithm: Literal["same", "wordpiece", "unigram", "bpe"] = Field("same", description="how to train it; same: as the source's")
     size: int = Field(32000, ge=16, description="tokens, specials included; with extend: tokens that are added")
+    alphabet: int | None = Field(
+        None,
+        ge=1,
+        description="wordpiece, unigram: most characters that are tokens; by default a quarter of the size, at least 256",
+    )
     lowercase: bool = Field(False, description="fold case")
     alpha: float = Field(
         1.0, ge=0, le=1, description="of several texts, up-sample the small ones: shares of the lines to this power; 1: as they are"

@@ -29,7 +29,8 @@ def train(lines: Iterable[str], settings: TokenizerSettings, source: PreTrainedT
     The strings, roles and template (what stands before and after one text or two) of the specials are the source's, and they come first,
     in its order; so are the longest input, the padding side and the names of the inputs. Of the source's other specials (chat marks,
     reserved ones) none is kept. The same lines give the same vocabulary and scores, in any process and on any number of threads.
-    WordPiece and Unigram drop characters seen once, and the rarest beyond a quarter of the size (or 256): they are unknown to the result.
+    WordPiece and Unigram drop characters seen once, and the rarest beyond settings.alphabet (by default a quarter of the size, or 256):
+    they are unknown to the result.
 
     Raises TokenizerError where there is no text, where the specials and the alphabet do not fit the size, and where the algorithm needs
     an unknown token that the source does not have. Warns, with the number, where the text yields fewer tokens than asked.
@@ -103,7 +104,7 @@ def _wordpiece(lines: Iterator[str], settings: TokenizerSettings, source: PreTra
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    with TrainingText(lines, settings.size) as text:
+    with TrainingText(lines, settings.size, settings.alphabet) as text:
         # The trainer numbers the "##x" it meets in the random order of its hash table, and ties between merges follow the numbers: so
         # they are numbered for it, as if they were specials, which they cease to be when the vocabulary moves to a fresh tokenizer.
         alphabet = text.alphabet(tokenizer.normalizer)
@@ -130,7 +131,7 @@ def _unigram(lines: Iterator[str], settings: TokenizerSettings, source: PreTrain
     # As SentencePiece: runs of white space are one space, and every line begins with a word.
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
     tokenizer.decoder = decoders.Metaspace()
-    with TrainingText(lines, settings.size) as text:
+    with TrainingText(lines, settings.size, settings.alphabet) as text:
         _check_room(len(specials) + len(text.alphabet(tokenizer.normalizer)) + 1, settings)
         size = settings.size - len(specials) + 1  # of the specials, the trainer knows the unknown one
         trainer = trainers.UnigramTrainer(vocab_size=size, unk_token=unknown, special_tokens=[unknown], show_progress=False)

@@ -24,7 +24,7 @@ def some(lines: Iterable[str]) -> Iterator[str]:
 class TrainingText:
     """Lines kept in a temporary file while their characters are counted; iterated, they come without the characters too rare to keep."""
 
-    def __init__(self, lines: Iterable[str], size: int) -> None:
+    def __init__(self, lines: Iterable[str], size: int, alphabet: int | None = None) -> None:
         counts = np.zeros(sys.maxunicode + 1, dtype=np.int64)
         self.file = tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n")  # noqa: SIM115
         lines = iter(lines)
@@ -35,7 +35,7 @@ class TrainingText:
         order = np.lexsort((np.arange(len(counts)), -counts))
         ranked = [chr(code) for code in order[: np.count_nonzero(counts)]]
         visible = [letter for letter in ranked if not letter.isspace()]
-        num_kept = min(max(256, size // 4), sum(counts[ord(letter)] > 1 for letter in visible))
+        num_kept = min(alphabet or max(256, size // 4), sum(counts[ord(letter)] > 1 for letter in visible))
         self.kept, self.rare = visible[:num_kept], visible[num_kept:]
 
     def alphabet(self, normalizer: Any) -> list[str]:

@@ -1,7 +1,7 @@
 """Which tokens a step sees: blocks of ids in an order that is a pure function of seed and step, so that a resume needs no state."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -20,12 +20,16 @@ class Inputs:
     """What a model is given, before anything is masked.
 
     ids: (batch, length). more: further inputs (batch, length) by transformers' names. follows: (batch,) 1 where the second text follows
-    the first in its document, 0 where it does not; None where that is not asked.
+    the first in its document, 0 where it does not; None where that is not asked. answers: (batch, length) what is to be predicted at each
+    place of the output, NOT_ASKED where nothing is (cdlm). partners: (batch, length) for each place the place of its row that holds the
+    token it is linked with, itself where there is none (brlm).
     """
 
     ids: Ids
     more: Mapping[str, Ids] = field(default_factory=dict)
     follows: Ids | None = None
+    answers: Ids | None = None
+    partners: Ids | None = None
 
 
 def mixed(values: npt.NDArray[np.uint64], key: int) -> npt.NDArray[np.uint64]:
@@ -101,6 +105,29 @@ class Blocks:
     def batch(self, step: int, size: int, seed: int) -> Ids:
         """(size, length) ids of the step's global batch: epoch after epoch, each in an order of its own."""
         return self.read(drawn(step, size, seed, len(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A text whose rows say which language they are in, by the number that the model has for it."""
+
+    part: Any
+    language: int
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    def read(self, indices: Ids, keys: Keys) -> Inputs:
+        """(len(indices), length) ids, with their language."""
+        return self._told(self.part.read(indices, keys))
+
+    def batch(self, step: int, size: int, seed: int) -> Inputs:
+        """As of the text itself."""
+        return self._told(self.part.batch(step, size, seed))
+
+    def _told(self, found: Ids | Inputs) -> Inputs:
+        inputs = found if isinstance(found, Inputs) else Inputs(found)
+        return replace(inputs, more={**inputs.more, "languages": np.full_like(inputs.ids, self.language)})
 
 
 @dataclass(frozen=True)

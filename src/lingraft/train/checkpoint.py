@@ -3,6 +3,7 @@
 import json
 import shutil
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,22 @@ def restore_weights(model: Any, checkpoint: Checkpoint) -> None:
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if name in tensors:
             tensor.copy_(tensors[name])
+
+
+@torch.no_grad()
+def restore_merged(model: Any, found: Mapping[str, Checkpoint], owners: Mapping[str, str], rest: str | None) -> None:
+    """Put weights of several checkpoints into `model`, in place (TreLM 2020, algorithm 1, line 17).
+
+    found: phase -> its checkpoint. owners: name of a parameter -> the phase that it comes from. rest: the phase that all else comes from,
+    or None: the mean of all, in float64.
+    """
+    tensors = {phase: load_file(one.folder / MODEL) for phase, one in found.items()}
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        phase = owners.get(name, rest)
+        held = [tensors[one][name] for one in ([phase] if phase else found) if name in tensors[one]]
+        if held:
+            mean = torch.stack([one.double() for one in held]).mean(0) if len(held) > 1 and tensor.is_floating_point() else held[0]
+            tensor.copy_(mean)
 
 
 def restore_optimizer(model: Any, optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:

@@ -10,9 +10,20 @@ from torch import nn
 
 from lingraft.errors import RecipeError
 from lingraft.model.heads import Predictor
-from lingraft.train.batches import Blocks, Ids, Inputs, Mixture
-from lingraft.train.objectives import NOT_ASKED, OBJECTIVES, Example, Vocabulary, joined, part_of
+from lingraft.train.batches import Blocks, Ids, Inputs, Mixture, Spoken
+from lingraft.train.crossing import Crossing
+from lingraft.train.objectives import (
+    NOT_ASKED,
+    OBJECTIVES,
+    Example,
+    Vocabulary,
+    bridge_language_model,
+    cross_lingual_language_model,
+    joined,
+    part_of,
+)  # fmt: skip
 from lingraft.train.pairs import Pairs, Translations
+from lingraft.train.settings import ON_PARALLEL
 
 
 class Material(Protocol):
@@ -42,6 +53,21 @@ class Material(Protocol):
     def remove(self, network: Any) -> None: ...
 
 
+class Lessons(Material, Protocol):
+    """What a phase of a recipe learns from. skipped: documents that give nothing. per_epoch: optimiser steps in which all is seen once.
+    num_blocks: of text, or lines."""
+
+    @property
+    def skipped(self) -> int: ...
+
+    @property
+    def vocabulary(self) -> Vocabulary: ...
+
+    def num_blocks(self, settings: Any) -> int: ...
+
+    def per_epoch(self, settings: Any) -> float: ...
+
+
 def objectives_of(settings: Any, kind: str) -> list[str]:
     """Names of what a phase trains for. kind: mlm or clm, what the model is.
 
@@ -52,21 +78,23 @@ def objectives_of(settings: Any, kind: str) -> list[str]:
         return [kind]
     if kind == "clm" and names != ["clm"]:
         raise RecipeError(f"A phase asks for objective {settings.objective}, but the source is a causal model. Use objective = 'auto'.")
-    if settings.batch % len(names):
+    if settings.batch % len(names) and not settings.in_turn:
         raise RecipeError(f"batch = {settings.batch} cannot be split between the objectives {' and '.join(names)}. Use an even one.")
     return names
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Text for a language model: in blocks, or as pairs of texts; and parallel text, where a phase trains on it.
+    """Text for a language model: in blocks, or as pairs of texts; and parallel text, where a phase trains on it: as blocks that hold both
+    sides, or as a way from one to the other.
 
     answers: (2,) of each share since the last `measured`, how many of its pairs were judged rightly, of how many.
     """
 
-    blocks: Blocks | Mixture | Pairs
+    blocks: Blocks | Mixture | Pairs | Spoken
     vocabulary: Vocabulary
-    parallel: Translations | Mixture | None = None
+    parallel: Translations | None = None
+    crossing: Crossing | None = None
     answers: list[torch.Tensor] = field(default_factory=list, compare=False)
 
     @property
@@ -78,7 +106,8 @@ class Data:
     def skipped(self) -> int:
         """Documents that give no pair of texts, where pairs are asked for: those of one sentence."""
         parts = self.blocks.parts if isinstance(self.blocks, Mixture) else (self.blocks,)
-        return sum(part.skipped for part in parts if isinstance(part, Pairs))
+        texts = [part.part if isinstance(part, Spoken) else part for part in parts]
+        return sum(text.skipped for text in texts if isinstance(text, Pairs))
 
     def network(self, model: Any) -> nn.Module:
         """The model, predicting at chosen positions only."""
@@ -90,26 +119,36 @@ class Data:
 
     def of(self, objective: str) -> Any:
         """What an objective learns from."""
-        if objective != "tlm":
+        if objective not in ON_PARALLEL:
             return self.blocks
-        assert self.parallel is not None
-        return self.parallel
+        found = self.crossing if objective == "cdlm" else self.parallel
+        assert found is not None
+        return found
 
     def per_epoch(self, settings: Any) -> float:
         """Optimiser steps in which the first objective sees its text once."""
-        names = self.objectives(settings)
-        return len(self.of(names[0])) * len(names) / settings.batch  # type: ignore[no-any-return]
+        return self.num_blocks(settings) * len(self.objectives(settings)) / settings.batch  # type: ignore[no-any-return]
+
+    def num_blocks(self, settings: Any) -> int:
+        """Blocks of the first objective's text."""
+        return len(self.of(self.objectives(settings)[0]))
 
     def batch(self, settings: Any, step: int, seed: int) -> Example:
         """What the model sees in a step, and what it predicts."""
         names, generator = self.objectives(settings), np.random.default_rng([seed, step])
+        if settings.in_turn:
+            turn, number = divmod(step, len(names))
+            return self._example(names[number], settings, turn, settings.batch, seed, generator)
         return joined([self._example(name, settings, step, settings.batch // len(names), seed, generator) for name in names])
 
     def _example(self, objective: str, settings: Any, step: int, size: int, seed: int, generator: np.random.Generator) -> Example:
         found = self.of(objective).batch(step, size, seed)
         inputs = found if isinstance(found, Inputs) else Inputs(found)
+        if inputs.answers is not None:
+            return cross_lingual_language_model(inputs)
         made = OBJECTIVES[objective](inputs.ids, self.vocabulary, settings.mask_rate, settings.whole_words, generator)
-        return replace(made, more=inputs.more, follows=inputs.follows)
+        made = replace(made, more=inputs.more, follows=inputs.follows)
+        return bridge_language_model(made, inputs.partners) if objective == "brlm" and inputs.partners is not None else made
 
     def size(self, batch: Example) -> int:
         """Tokens of a batch, without what fills blocks up."""

@@ -1,14 +1,15 @@
 """Objectives: from the ids of a batch to what the model sees, where it predicts, and what."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from lingraft.train.batches import Ids
+from lingraft.train.batches import Ids, Inputs
 
 NOT_ASKED = -100  # what torch's cross entropy passes over
+SAME_AS = {"target_mask": "attention_mask", "target_language": "languages"}  # of the output, and the input's that stands in for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def part_of(example: Example, index: int, parts: int) -> Example:
 
 def joined(examples: Sequence[Example]) -> Example:
     """The examples of several objectives, all of one length, as one batch. Inputs that some have not are for them what the model takes
-    where it is given none: all is looked at, in segment 0, at positions that count from the first."""
+    where it is given none: all is looked at, in segment 0, at positions that count from the first, and stays in its place and language."""
     if len(examples) == 1:
         return examples[0]
     starts = np.cumsum([0, *(example.inputs.size for example in examples)])
@@ -86,6 +87,10 @@ def _given(example: Example, name: str, others: Sequence[Example]) -> Ids:
     if name == "position_ids":  # families differ in where they count from
         first = min(int(other.more[name].min()) for other in others if name in other.more)
         return np.broadcast_to(first + np.arange(example.inputs.shape[1]), example.inputs.shape)
+    if name == "alignment":
+        return np.broadcast_to(np.arange(example.inputs.shape[1]), example.inputs.shape)
+    if name in SAME_AS:
+        return _given(example, SAME_AS[name], others)
     return np.full_like(example.inputs, name == "attention_mask")
 
 
@@ -123,8 +128,24 @@ def causal_language_model(ids: Ids, vocabulary: Vocabulary, rate: float, whole_w
     return Example(ids, positions, ids[:, 1:].ravel())
 
 
+def bridge_language_model(example: Example, partners: Ids) -> Example:
+    """BRLM with hard alignment (Ji et al. 2020): what is predicted at a place is predicted at its partner's, from that state."""
+    rows, columns = np.divmod(example.positions, example.inputs.shape[1])
+    places = rows * example.inputs.shape[1] + partners[rows, columns]
+    order = np.argsort(places, kind="stable")
+    return replace(example, positions=places[order], targets=example.targets[order])
+
+
+def cross_lingual_language_model(inputs: Inputs) -> Example:
+    """CdLM (TreLM 2020, section 3.1): all that there is an answer to is predicted; of the input nothing is masked."""
+    assert inputs.answers is not None
+    positions = np.flatnonzero(inputs.answers != NOT_ASKED)
+    return Example(inputs.ids, positions, inputs.answers.ravel()[positions], inputs.more)
+
+
 OBJECTIVES: dict[str, Callable[..., Example]] = {
     "mlm": masked_language_model,
     "clm": causal_language_model,
     "tlm": masked_language_model,  # Conneau & Lample 2019: on a text and its translation
+    "brlm": masked_language_model,  # the same; bridge_language_model then moves where it is predicted
 }

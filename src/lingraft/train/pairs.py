@@ -4,7 +4,7 @@ Which pairs a step sees is a pure function of seed and step, as with `Blocks`; d
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from lingraft.text.read import Document
 from lingraft.text.shards import Shards, encode_to_shards
 from lingraft.tokenizer import vocabulary
 from lingraft.train.batches import Ids, Inputs, Keys, drawn, keys_of, mixed
+from lingraft.train.links import NONE, Linked
 
 Segments = tuple[int, int, int, int, int]
 CHUNK = 1 << 20  # documents that are looked at in one go
@@ -34,6 +35,7 @@ class Frame:
     before, between, after: special ids. pad: what fills a block up. opens: how many of `between` open the second text (RoBERTa: 1).
     segments: those of `before`, the first text, `between`, the second text, `after`; None where the model has no segments.
     first_position: row of its position table for the first token; None where it has none or lets nobody choose.
+    speaks: whether it is told which language a token is of.
     """
 
     before: tuple[int, ...]
@@ -43,6 +45,7 @@ class Frame:
     opens: int = 0
     segments: Segments | None = None
     first_position: int | None = None
+    speaks: bool = False
 
     def room(self, length: int) -> int:
         """Tokens of text that both texts have in a block of `length`."""
@@ -58,7 +61,13 @@ def frame_of(tokenizer: PreTrainedTokenizerBase, model: Any, place: Callable[[Se
     inputs = signature(model.forward).parameters
     has_segments = "token_type_ids" in inputs and getattr(model.config, "type_vocab_size", 0) > 1
     first = first_position(model) if "position_ids" in inputs else None
-    return Frame(before, between, after, pad, max(0, len(between) - len(after)), segments if has_segments else None, first)
+    opens = max(0, len(between) - len(after))
+    return Frame(before, between, after, pad, opens, segments if has_segments else None, first, speaks(model))
+
+
+def speaks(model: Any) -> bool:
+    """Whether a model is told which language a token is of: it has language embeddings."""
+    return bool(getattr(getattr(model, "config", None), "lingraft_language_embeddings", False))
 
 
 def _template(tokenizer: PreTrainedTokenizerBase) -> tuple[list[list[int]], Segments]:
@@ -89,7 +98,8 @@ class Text:
 def framed(frame: Frame, length: int, first: Text, second: Text, restart: bool) -> tuple[Ids, dict[str, Ids]]:
     """Two texts a row as one block: ids (rows, length), and the model's further inputs, each (rows, length).
 
-    restart: positions begin again in the second text, whose first token has the position of the first text's.
+    restart: the second text is a translation: positions begin again in it, its first token has the position of the first text's, and
+    its language is the next one.
     """
     columns, rows = np.arange(length), len(first.start)
     ids, segments = np.full((rows, length), frame.pad, dtype=np.int64), np.zeros((rows, length), dtype=np.int64)
@@ -104,8 +114,10 @@ def framed(frame: Frame, length: int, first: Text, second: Text, restart: bool) 
     more = {"attention_mask": (columns < offset[:, None]).astype(np.int64)}
     if frame.segments:
         more["token_type_ids"] = segments
+    again = (len(frame.before) + first.size + len(frame.between) - frame.opens)[:, None]
+    if restart and frame.speaks:
+        more["languages"] = (columns >= again).astype(np.int64)
     if restart and frame.first_position is not None:
-        again = (len(frame.before) + first.size + len(frame.between) - frame.opens)[:, None]
         places = np.where(columns < again, columns, columns - again + len(frame.before) - frame.opens)
         more["position_ids"] = frame.first_position + places
     return ids, more
@@ -248,9 +260,15 @@ class Translations:
     length: int
     frame: Frame
     tables: tuple[Ids | None, Ids | None] = (None, None)
+    links: Linked | None = None
+
+    @property
+    def numbers(self) -> Ids:
+        """Numbers of the pairs: where links are known, of those that are good enough."""
+        return np.arange(self.source.info.num_documents) if self.links is None else np.asarray(self.links.lines)
 
     def __len__(self) -> int:
-        return self.source.info.num_documents
+        return self.source.info.num_documents if self.links is None else len(self.links.lines)
 
     def check(self) -> "Translations":
         """Itself. Raises TextError where a block has no room for a token of each side."""
@@ -258,14 +276,35 @@ class Translations:
             raise TextError(f"Blocks of {self.length} tokens {SMALL}")
         return self
 
+    def text(self, lines: Ids, side: int, room: int | None = None) -> Text:
+        """Lines of one side, 0 the source's, 1 the target's; of no more than `room` tokens."""
+        shards = (self.source, self.target)[side]
+        start, end = _text(shards, lines)
+        return Text(shards.tokens, start, end - start if room is None else np.minimum(end - start, room), self.tables[side])
+
     def batch(self, step: int, size: int, seed: int) -> Inputs:
         """`size` translations of the step's global batch."""
         return self.read(drawn(step, size, seed, len(self)), keys_of(step, size, seed))
 
     def read(self, indices: Ids, keys: Keys) -> Inputs:
         """(len(indices), length) ids; what does not fit is cut off at the ends."""
-        (start, end), (other, other_end) = _text(self.source, indices), _text(self.target, indices)
-        sizes = fitted(end - start, other_end - other, self.frame.room(self.length))
-        first = Text(self.source.tokens, start, sizes[0], self.tables[0])
-        second = Text(self.target.tokens, other, sizes[1], self.tables[1])
-        return Inputs(*framed(self.frame, self.length, first, second, restart=True))
+        lines = indices if self.links is None else self.numbers[indices]
+        first, second = self.text(lines, 0), self.text(lines, 1)
+        sizes = fitted(first.size, second.size, self.frame.room(self.length))
+        first, second = replace(first, size=sizes[0]), replace(second, size=sizes[1])
+        ids, more = framed(self.frame, self.length, first, second, restart=True)
+        return Inputs(ids, more, partners=None if self.links is None else self._partners(first, second))
+
+    def _partners(self, first: Text, second: Text) -> Ids:
+        """(rows, length) for each place the place of the token it is linked with; itself where there is none, or where it is cut off."""
+        assert self.links is not None
+        columns = np.arange(self.length)
+        found = np.tile(columns, (len(first.start), 1))
+        begins = [np.full(len(found), len(self.frame.before)), len(self.frame.before) + first.size + len(self.frame.between)]
+        for side, (text, other) in enumerate(((first, second), (second, first))):
+            place = columns - begins[side][:, None]
+            rows, own = np.nonzero((place >= 0) & (place < text.size[:, None]))
+            linked = np.asarray(self.links.of(side))[text.start[rows] + place[rows, own]]
+            stays = (linked == NONE) | (linked >= other.size[rows])
+            found[rows, own] = np.where(stays, own, begins[1 - side][rows] + linked)
+        return found

@@ -1,10 +1,21 @@
 """What a phase of training is: which parts train, on what, with which objective, for how long."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from lingraft.errors import RecipeError, suggest
 from lingraft.model.names import check_part
+
+OBJECTIVES = ("auto", "mlm", "clm", "tlm", "brlm", "cdlm", "align", "middle")
+ON_PARALLEL = {"tlm", "brlm", "cdlm"}
+"""Objectives of prediction that are trained for on parallel text."""
+ALIGNING = {"align", "middle"}
+"""Objectives that compare the states of linked pieces of it."""
+ON_LINKS = {"brlm", "cdlm", *ALIGNING}
+"""Those of them that ask which piece of a line stands for which piece of its translation."""
+REST = "rest"
+MEAN = "mean"
 
 
 def check_parts(parts: list[str]) -> list[str]:
@@ -71,21 +82,94 @@ class PhaseSettings(TrainingSettings):
         "drawn rows are drawn anew",
     )
     start_from: str | None = Field(None, description="the phase to start from; by default the one before")
+    merge: dict[str, str] | None = Field(
+        None,
+        description="start from several phases: part = phase that it comes from; rest = a phase, or mean: of all phases named here; "
+        "with steps = 0 nothing else is done (`--set steps=N` and `--minutes` then leave the phase out)",
+    )
     languages: list[Literal["target", "source"]] = Field(
         ["target"], min_length=1, description="whose text it trains on; target: of all languages that the run is for"
     )
     alpha: float = Field(
         1.0, ge=0, le=1, description="of several texts, up-sample the small ones: shares of the blocks to this power; 1: as they are"
     )
-    objective: Literal["auto", "mlm", "clm", "tlm", "mlm+tlm"] = Field(
-        "auto", description="auto: mlm or clm, what the source is; tlm: mlm on parallel text, a line and its translation in each block; "
-        "of two, each has half of every batch"
+    objective: str = Field(
+        "auto", description="auto: mlm or clm, what the source is. On parallel text: tlm, mlm of a line and its translation in one block; "
+        "brlm, the same, but a token is predicted at the place of the token it is linked with; cdlm, a line is read and its translation "
+        "predicted, through the TRILayer. Several are joined by +: each has the same share of every batch. Alone: align, states of linked "
+        "pieces are pulled together (Cao et al. 2020); middle, the target's are pulled half-way to the source's (Doval et al. 2018)"
     )  # fmt: skip
+    in_turn: bool = Field(False, description="several objectives have whole batches in turn, instead of a share of each")
+    direction: Literal["to-target", "to-source", "both"] = Field(
+        "to-target", description="cdlm: which language is predicted from the other; both: every other line"
+    )
     next_sentence: bool = Field(False, description="train on pairs of texts, and predict whether the second follows the first (BERT)")
+    align_depths: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [1.0], min_length=1, description="of align: after which shares of the layers states are compared; 1: after the last"
+    )
+    align_anchor: float = Field(
+        1.0, ge=0, description="of align: weight of the distance of the source's states from what they were, where its vocabulary is kept"
+    )
+    mid_embeddings: bool | None = Field(
+        None, description="overrides surgery.mid_embeddings; false in the last phase: the result can be exported as a stock model"
+    )
     mask_rate: float = Field(0.15, gt=0, lt=1, description="share of the tokens that are predicted (mlm)")
     whole_words: bool = Field(False, description="mask words whole (mlm)")
+
+    @field_validator("objective")
+    @classmethod
+    def _known_objectives(cls, joined: str) -> str:
+        names = joined.split("+")
+        for name in names:
+            if name not in OBJECTIVES:
+                raise RecipeError(f"There is no objective {name!r}. {suggest(name, OBJECTIVES)}")
+        if len(names) > 1 and ("auto" in names or len(set(names)) < len(names)):
+            raise RecipeError(f"objective = {joined!r}: name each once, and no 'auto' among several.")
+        if len(names) > 1 and ALIGNING & set(names):
+            raise RecipeError(f"objective = {joined!r}: align and middle stand alone. Give each a phase of its own.")
+        return joined
+
+    @field_validator("merge")
+    @classmethod
+    def _parts_and_rest(cls, merge: dict[str, str] | None) -> dict[str, str] | None:
+        if merge is not None:
+            check_parts([part for part in merge if part != REST])
+            if REST not in merge or len(merge) < 2:
+                raise RecipeError(
+                    "merge names the phase of one part or more, and of the rest: merge = {'layers.0' = 'one', rest = 'mean'}."
+                )
+        return merge
+
+    @property
+    def starts(self) -> list[str]:
+        """The phases that are named as those it starts from, each once."""
+        named = [] if self.merge is None else [phase for phase in self.merge.values() if phase != MEAN]
+        return list(dict.fromkeys([*([self.start_from] if self.start_from else []), *named]))
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is more than a merge of others."""
+        return self.merge is None or self.steps != 0
 
     @property
     def objectives(self) -> list[str]:
         """The names of what is trained for at once."""
         return self.objective.split("+")
+
+
+class LinkSettings(BaseModel):
+    """How pieces of parallel text are aligned, and which pairs are good enough to train on (objectives cdlm, brlm, align, middle)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: Literal["fast_align", "eflomal", "hmm", "ibm1", "ibm2"] = Field("fast_align", description="what aligns: see `lingraft align`")
+    iterations: int = Field(5, ge=1, description="of its training")
+    symmetrisation: Literal["none", "intersection", "union", "grow-diag", "grow-diag-final-and"] = Field(
+        "none", description="none: each piece has its likeliest link; else the likeliest of those that are left when both ways are joined"
+    )
+    longest_ratio: float = Field(
+        3.0, ge=1, description="pairs are dropped where one side has more than so many times the pieces of the other"
+    )
+    least_linked: float = Field(
+        0.3, ge=0, le=1, description="pairs are dropped of which less than this share of the pieces, of both sides, is linked in both ways"
+    )

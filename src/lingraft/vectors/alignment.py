@@ -83,6 +83,11 @@ class Aligner:
         """Whether a pair can be aligned: no side is empty, none too long."""
         return _fits(pair, self._longest)
 
+    def symmetrised(self, how: Symmetrisation) -> "Aligner":
+        """Itself with another symmetrisation. Raises KeyError where it lacks a direction for it."""
+        settings = self.settings.model_copy(update={"symmetrisation": how})
+        return Aligner(settings, self._words, {name: self._directions[name] for name in settings.directions}, self.skipped)
+
     def align(self, pairs: Iterable[Pair]) -> Iterator[Links]:
         """The links of every pair, sorted; none for a pair that it does not take."""
         rest = iter(pairs)

@@ -1,0 +1,271 @@
+"""Artetxe, Ruder and Yogatama 2020 at small scale: BERTs of 4 layers x 256, zero-shot POS and NER by MonoTrans and its rivals, section 5.
+
+python repro/monotrans/run.py --data DATA --out WORK     measures what results.jsonl does not have yet, the first claims first
+python repro/monotrans/run.py --table                    the table beside the paper's, and its claims one by one
+"""
+
+import argparse
+import gzip
+import json
+import lzma
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+from common import Results
+from tables import print_tables
+
+SIZE, LENGTH, BATCH, CHARACTERS = 8_000, 128, 16, 10_000_000
+PRETRAIN_STEPS, GRAFT_STEPS, SEEDS = 3000, 1500, 3
+PRETRAIN_RATE, GRAFT_RATE, TASK_RATE = "5e-4", "3e-3", "2e-4"
+FULL, MORE = ("de", "ru"), ("es", "fr")
+TEXTS = {
+    "en": ("en.wiki",),
+    "de": ("de.eltec", "de.phpdoc"),
+    "ru": ("ru.dracor", "ru.phpdoc"),
+    "es": ("es.eltec", "es.phpdoc"),
+    "fr": ("fr.eltec", "fr.phpdoc"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A model from scratch: its recipe, languages ({} stands for the target's), and what is changed in it."""
+
+    recipe: str
+    languages: tuple[str, ...]
+    changes: tuple[str, ...] = ()
+
+
+BODIES = {
+    "en": Body("pretrain", ("en",)),
+    "en bare": Body("pretrain", ("en",), ("surgery.bare_begin=true",)),
+    "joint": Body("joint-pair-joint", ("en", "{}")),
+    "disjoint": Body("joint-pair-disjoint", ("en", "{}")),
+    "multi small": Body("joint-multi", tuple(TEXTS)),
+    "multi large": Body("joint-multi", tuple(TEXTS), ("tokenizer.size=24000",)),
+    "clwe": Body("clwe", ("en",), ("architecture.width=256", "architecture.heads=4", "architecture.embedding_width=128")),
+    "alone": Body("pretrain", ("{}",)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A row of the table: its body, the recipe of its graft ("" for none: the body has both languages), how it is fine-tuned.
+
+    paper: averages of XNLI and XQuAD F1 in the paper's tables 1 and 3.
+    """
+
+    body: str
+    graft: str = ""
+    changes: tuple[str, ...] = ()
+    freeze: tuple[str, ...] = ()
+    noise: float = 0.0
+    paper: tuple[float | None, float | None] = (None, None)
+    everywhere: bool = False
+
+
+WORDS, POSITIONS, ALIGNED, SIGMA = ("embeddings",), ("embeddings", "positions"), ("rows.method=ramen",), 0.075
+SYSTEMS = {
+    "MonoTrans": System("en", "monotrans", (), WORDS, paper=(67.8, 61.1), everywhere=True),
+    "MonoTrans, aligned rows": System("en", "monotrans", ALIGNED, WORDS),
+    "JointPair, disjoint": System("disjoint", freeze=WORDS, paper=(71.1, 67.0), everywhere=True),
+    "MonoTrans + pos": System("en bare", "monotrans-pos", (), POSITIONS, paper=(69.1, 56.8)),
+    "MonoTrans + pos, aligned rows": System("en bare", "monotrans-pos", ALIGNED, POSITIONS),
+    "+ noise": System("en bare", "monotrans-pos", (), POSITIONS, SIGMA, paper=(70.0, 57.8)),
+    "+ noise, aligned rows": System("en bare", "monotrans-pos", ALIGNED, POSITIONS, SIGMA),
+    "+ adapters": System("en bare", "monotrans-adapters", (), POSITIONS, SIGMA, paper=(69.5, 66.8)),
+    "+ adapters, aligned rows": System("en bare", "monotrans-adapters", ALIGNED, POSITIONS, SIGMA),
+    "JointPair, joint": System("joint", paper=(70.4, None)),
+    "JointMulti, 8,000": System("multi small", paper=(65.0, None)),
+    "JointMulti, 24,000": System("multi large", paper=(70.5, None)),
+    "CLWE": System("clwe", "clwe-graft", (), WORDS, paper=(60.1, None)),
+}
+TASKS = {
+    "pos": ("eval/ud/en/train.conllu.gz", "eval/ud/{}/test.conllu.gz"),
+    "ner": ("eval/ner/wikineural/en/train.tsv.gz", "eval/ner/wikineural/{}/test.tsv.gz"),
+}
+
+
+def text(code: str, given: argparse.Namespace) -> str:
+    """The first characters of a language's text as one file, up to a line's end."""
+    from lingraft.files import write_text
+
+    path = given.out / "text" / f"{code}.txt"
+    if not path.exists():
+        whole = "\n\n".join(lzma.decompress((given.data / "text" / f"{file}.txt.xz").read_bytes()).decode() for file in TEXTS[code])
+        write_text(path, whole[:CHARACTERS].rpartition("\n")[0] + "\n")
+    return str(path)
+
+
+def parallel(code: str, given: argparse.Namespace) -> str:
+    """Help pages and Bible as lines of an English text, a tab and its translation."""
+    from lingraft.files import write_text
+
+    path = given.out / "parallel" / f"{code}.tsv"
+    if not path.exists():
+        lines = []
+        for corpus in ("lohelp", "bible"):
+            files = (given.data / "parallel" / corpus / f"{language}.tsv.gz" for language in ("en", code))
+            old, new = (dict(line.split("\t", 1) for line in gzip.decompress(file.read_bytes()).decode().splitlines()) for file in files)
+            lines += [f"{old[key]}\t{new[key]}\n" for key in old if old[key].strip() and new.get(key, "").strip()]
+        write_text(path, "".join(lines))
+    return str(path)
+
+
+def body(name: str, code: str, given: argparse.Namespace) -> Any:
+    """The finished run of a body for English and `code`, made where it is not there."""
+    import lingraft
+
+    chosen = BODIES[name]
+    codes = [code if language == "{}" else language for language in chosen.languages]
+    places = "-".join([name.replace(" ", "-"), *(language for language in codes if "{}" in chosen.languages and language != "en")])
+    shape = [f"architecture.positions={LENGTH}", "architecture.dropout=0.0"]
+    return lingraft.pretrain(
+        [f"{language}={text(language, given)}" for language in codes],
+        recipe=chosen.recipe,
+        changes=[f"tokenizer.size={SIZE}", *same(PRETRAIN_STEPS, PRETRAIN_RATE), *shape, *chosen.changes],
+        out=given.out / "bodies" / places,
+        options=options(places),
+    )
+
+
+def same(steps: int, rate: str) -> list[str]:
+    """What all trainings share."""
+    optimiser = ["phases.train.optimizer=adamw", "phases.train.warmup=0.06", "phases.train.dropout=0.0"]
+    return [f"steps={steps}", f"batch={BATCH}", f"length={LENGTH}", f"learning_rate={rate}", *optimiser, "text.normalisation=NFC"]
+
+
+def graft(system: System, source: Any, source_code: str, code: str, given: argparse.Namespace) -> Any:
+    """The finished run that gives `source` the language `code`."""
+    import lingraft
+
+    steps = 0 if system.graft == "clwe-graft" else GRAFT_STEPS
+    kind = "-".join([system.graft, *(change.partition("=")[2] for change in system.changes)])
+    aids = {"parallel": parallel(code, given)} if ALIGNED[0] in system.changes else {}
+    aids |= {"source_text": text(source_code, given)} if system.graft == "clwe-graft" else {}
+    return lingraft.transfer(
+        str(source.path / "model"),
+        to=code,
+        text=text(code, given),
+        recipe=system.graft,
+        changes=[f"tokenizer.size={SIZE}", *same(steps, GRAFT_RATE), *system.changes],
+        out=given.out / "grafts" / f"{source.path.name}-{kind}-{code}",
+        options=options(f"{kind} {code}"),
+        **aids,
+    )
+
+
+def options(name: str) -> Any:
+    """Progress on stderr."""
+    from lingraft.train.loop import Options
+
+    began = time.monotonic()
+
+    def progress(phase: str, step: int, total: int, loss: float) -> None:
+        print(f"  {name}: {phase} {step} of {total}, loss {loss:.3f}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+
+    return Options(progress=progress, log_steps=50)
+
+
+def zero_shot(name: str, task: str, code: str, seed: int, given: argparse.Namespace) -> tuple[str, str]:
+    """The task model in English, and the one for `code` made of it without training."""
+    import lingraft
+
+    system, source = SYSTEMS[name], body(SYSTEMS[name].body, code, given)
+    has_folders = system.body == "disjoint"
+    english = source.path / ("model-en" if has_folders else "model")
+    settings = (str(english), "-".join(system.freeze), str(system.noise))
+    tuned = given.out / "tasks" / f"{source.path.name}-{task}-{settings[1] or 'all'}-{system.noise}-{seed}"
+    train = str(given.data / TASKS[task][0])
+    changes = [f"learning_rate={TASK_RATE}", "warmup=0.1", f"length={LENGTH}", "epochs=3"]
+    lingraft.finetune(
+        str(english),
+        task=task,
+        train=train,
+        freeze=list(system.freeze),
+        noise=system.noise,
+        changes=changes,
+        seed=seed,
+        out=tuned,
+        options=options(tuned.name),
+    )
+    if not system.graft and not has_folders:
+        return str(tuned / "model"), str(tuned / "model")
+    found = source.path / f"model-{code}" if has_folders else graft(system, source, "en", code, given).path
+    swapped = given.out / "swapped" / f"{tuned.name}-{found.name if not has_folders else code}"
+    lingraft.swap(tuned, graft=found, out=swapped)
+    return str(tuned / "model"), str(swapped)
+
+
+def measure(name: str, task: str, code: str, given: argparse.Namespace) -> dict[str, Any]:
+    """A cell: scores in English and in `code` over the seeds of fine-tuning."""
+    import statistics
+
+    from lingraft.evaluation import evaluate
+
+    began, english, other = time.monotonic(), [], []
+    for seed in range(SEEDS):
+        for language, model, scores in zip(("en", code), zero_shot(name, task, code, seed, given), (english, other), strict=True):
+            place = given.data / TASKS[task][1].format(language)
+            out = given.out / "scores" / f"{Path(model).parent.name if Path(model).name == 'model' else Path(model).name}-{language}"
+            found = evaluate(model, task=task, evaluation=[f"{language}={place}"], out=out)
+            scores.append(found["scores"][found["main"]]["mean"])
+            baseline = found["baseline"][found["main"]]
+    minutes = round((time.monotonic() - began) / 60, 2)
+    spread = {which: statistics.stdev(scores) for which, scores in (("en", english), ("target", other))}
+    means = {"en": statistics.fmean(english), "target": statistics.fmean(other)}
+    return {"scores": means, "sd": spread, "n": SEEDS, "baseline": baseline, "minutes": minutes}
+
+
+def probing(code: str, probe_name: str, given: argparse.Namespace) -> dict[str, Any]:
+    """Section 5: English rows learnt on a body that knows `code` only ("en": the English body itself), probed in English."""
+    from lingraft.probing import probe
+
+    source = body("en" if code == "en" else "alone", code, given)
+    run = source if code == "en" else graft(SYSTEMS["MonoTrans"], source, code, "en", given)
+    files = {"evaluation": str(given.data / "eval/syntax/clams.en.tsv.gz"), "changes": []}
+    if probe_name == "wic":
+        names = {"train": "train", "development": "dev", "evaluation": "test"}
+        files = {key: str(given.data / f"eval/wic/{split}.en-en.jsonl.gz") for key, split in names.items()}
+    found = probe(str(run.path / "model"), probe=probe_name, out=given.out / "probes" / f"{code}-{probe_name}", **files)
+    return {"scores": {name: told["mean"] for name, told in found["scores"].items()}, "baseline": found["baseline"]}
+
+
+def cells() -> Iterator[dict[str, str]]:
+    """The systems in the order of SYSTEMS, each in the full languages first; then section 5."""
+    for everywhere in (False, True):
+        for name, system in SYSTEMS.items():
+            for code in MORE if everywhere else FULL:
+                if system.everywhere or not everywhere:
+                    yield from ({"system": name, "task": task, "language": code} for task in TASKS)
+        if not everywhere:
+            yield from ({"probe": probe_name, "language": code} for code in ("en", *FULL, "es") for probe_name in ("wic", "syntactic"))
+
+
+def main() -> None:
+    """Measure every cell that is not measured yet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder with text/, parallel/ and eval/")
+    parser.add_argument("--out", type=Path, default=Path("build/monotrans"), help="working folder: models, kept")
+    parser.add_argument("--table", action="store_true", help="print the tables and stop")
+    parser.add_argument("--minutes", type=float, default=1e9, help="start no new cell after so long")
+    given, results, began = parser.parse_args(), Results("results", Path(__file__).parent), time.monotonic()
+    if not given.table:
+        done = {json.dumps(line["key"]) for line in results.lines()}
+        for key in cells():
+            if json.dumps(key) in done or time.monotonic() - began > 60 * given.minutes:
+                continue
+            if "probe" in key:
+                results.add(key, probing(key["language"], key["probe"], given))
+            else:
+                results.add(key, measure(key["system"], key["task"], key["language"], given))
+    print_tables(results.lines())
+
+
+if __name__ == "__main__":
+    main()
