@@ -82,7 +82,9 @@ class Batch:
         first, last = index * rows // parts, (index + 1) * rows // parts
         low, high = np.searchsorted(self.links[:, 0], [first, last])
         (ids, mask), (other, other_mask) = self.source, self.target
-        return Batch((ids[first:last], mask[first:last]), (other[first:last], other_mask[first:last]), self.links[low:high] - [first, 0, 0])
+        return Batch(
+            (ids[first:last], mask[first:last]), (other[first:last], other_mask[first:last]), self.links[low:high] - np.array([first, 0, 0])
+        )
 
 
 class Body(nn.Module):
