@@ -88,7 +88,7 @@ class Recipe(BaseModel):
                 )
             if kind == "joint" and ALIGNING & set(phase.objectives):
                 raise RecipeError(
-                    f"Phase {name!r} compares with the source as it was, which does not know a joint vocabulary. Use tokenizer.vocabulary = "
+                    f"Phase {name!r} compares with the source as it was, which knows no joint vocabulary. Use tokenizer.vocabulary = "
                     "'replace', 'source', 'extend' or 'disjoint'."
                 )
             if "middle" in phase.objectives and (kind != "source" or self.surgery.adapters != "linear"):
