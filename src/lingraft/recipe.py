@@ -68,7 +68,9 @@ class Recipe(BaseModel):
                 "A recipe for `lingraft pretrain` has no source: tokenizer.vocabulary is 'joint' or 'disjoint', languages ['target']."
             )
         if self.verb == "pretrain" and any(((ON_PARALLEL | ALIGNING) - {"tlm"}) & set(phase.objectives) for phase in self.phases.values()):
-            raise RecipeError("A recipe for `lingraft pretrain` has parallel text for the objective tlm only, beside 'auto', 'mlm' and 'clm'.")
+            raise RecipeError(
+                "A recipe for `lingraft pretrain` has parallel text for the objective tlm only, beside 'auto', 'mlm' and 'clm'."
+            )
         if self.verb == "pretrain" and self.surgery.meets:
             raise RecipeError(
                 "A recipe for `lingraft pretrain` has no source's language: surgery.trilayer and language_embeddings are false."
