@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from lingraft.errors import LanguageError, RunError
 from lingraft.files import read_json, write_text
+from lingraft.report_notes import of_meeting, of_pairs
 from lingraft.run import METRICS, PICTURES, RECIPE, REPORT, ROWS, SCORES, Run
 
 ORIGINS = {
@@ -94,17 +95,9 @@ class Record:
             how = "its weights have them added" if kind == "lora" else "lingraft.load reads them, stock transformers leaves them out"
             found.append(f"The model has {kind} adapters, in adapters.safetensors; {how}.")
         if told := self.about.get("alignments"):
-            found.append(
-                f"Of {told['pairs']:,} pairs of parallel text {told['kept']:,} were good enough to train on: {told['dropped_by_length']:,} "
-                f"have sides of too different length, in {told['dropped_by_links']:,} too few pieces are linked. Of the pieces of the "
-                f"others, {told['linked_to_target']:.0%} in the target's language have a link, and {told['linked_to_source']:.0%} in the "
-                "source's."
-            )
+            found.append(of_pairs(told))
         if told := (self.about.get("graft") or {}).get("meeting"):
-            layer = f"a TRILayer after layer {told['at']}" if told["layer"] else "no TRILayer"
-            found.append(
-                f"The model has {layer} and knows the languages {', '.join(told['languages'])}: `import lingraft` before loading it."
-            )
+            found.append(of_meeting(told))
         for name, told in (self.about.get("restarts") or {}).items():
             losses = ["failed" if tried["held_out_loss"] is None else f"{tried['held_out_loss']:.3f}" for tried in told["attempts"]]
             found.append(

@@ -140,9 +140,8 @@ def tokens(request: Request, run: Run, source: Source, texts: Texts, made: PreTr
     if texts.source and request.recipe.trains_on_source:
         encoded.append((texts.source.language, texts.source, old))
     parallel = texts.parallel if request.recipe.reads_parallel else None
-    inputs: dict[str, Any] = {"languages": [code for code, _, _ in encoded]}
-    inputs |= {"parallel": parallel.survey.fingerprint} if parallel else {}
-    inputs |= {"aligned": True} if request.recipe.aligns else {}
+    prints = ({"parallel": parallel.survey.fingerprint} if parallel else {}) | ({"aligned": True} if request.recipe.aligns else {})
+    inputs: dict[str, Any] = {"languages": [code for code, _, _ in encoded]} | prints
     with first():
         if not run.begin("tokens", inputs):
             for code, corpus, reading in encoded:
