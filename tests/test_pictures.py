@@ -12,8 +12,7 @@ from conftest import World
 from small_runs import go
 from synthetic_run import HOSTILE, write_run
 
-from lingraft.aids import mutual
-from lingraft.pictures import BINS, _cosines, _nearest, _points
+from lingraft.pictures import BINS, _cosines, _nearest, _points, mutual
 from lingraft.report import phases, read_runs, sizes, write_report
 
 Pico = Callable[[str], Path]

@@ -47,7 +47,6 @@ NEEDS = {
     "token_pairs": ("lexicon",),
     "new_vectors": ("vectors", "source_text"),
 }
-MOST_PAIRS = 1_000
 OWN = VectorSettings()  # FOCUS's: cbow, 100 dimensions, 3 epochs
 WORDS = VectorSettings(architecture="skipgram", dimension=300, epochs=5, min_count=5, ngrams=True)
 
@@ -241,7 +240,7 @@ class Aids:
 
         (ids, new), spelled, mark = self._static, vocabulary.spelling(self.source), vocabulary.WORD
         old = Vectors([spelled[i] for i in self.old_ranks], self.old_rows[self.old_ranks])
-        pairs = [(mark + target, mark + source) for source, target, _ in self._entries]
+        pairs = [(mark + target, mark + source) for source, target, _ in self.entries]
         rows, trust = mapped_onto(new, old, self.settings.mapping, pairs, self.seed)
         self._judge(trust)
         return ids, rows
@@ -285,7 +284,7 @@ class Aids:
         from lingraft.vectors.mapping import map_spaces
 
         old, new = self._word_vectors()
-        entries = [(source, target) for source, target, _ in self._entries] if self.given.lexicon else None
+        entries = [(source, target) for source, target, _ in self.entries] if self.given.lexicon else None
         mapping = map_spaces(old, new, start=entries or "identical", method="procrustes" if entries else "self-learning")
         self._judge(mapping.trust)
         return (
@@ -315,13 +314,14 @@ class Aids:
         return self._mapped[1]
 
     @cached_property
-    def _entries(self) -> list[tuple[str, str, float]]:
+    def entries(self) -> list[tuple[str, str, float]]:
+        """(source, target, score) of the lexicon's entries."""
         return [entry for place in self.given.lexicon for entry in read_lexicon(Path(place))]
 
     @cached_property
     def dictionary(self) -> scipy.sparse.csr_array:
         """(num_new, num_old) counts of the pieces of the lexicon's entries."""
-        return self._spread(self._entries)
+        return self._spread(self.entries)
 
     def _spread(self, entries: Sequence[tuple[str, str, float]]) -> scipy.sparse.csr_array:
         """Pieces of word pairs (source, target, count), at the start of a word as inside a text."""
@@ -353,37 +353,6 @@ class Aids:
         first, second = tee(self._word_pairs())
         counted = word_pair_counts(first, aligner.align(second))
         return self._spread([(old, new, float(count)) for (old, new), count in sorted(counted.items()) if count >= self.settings.min_count])
-
-    # For pictures
-
-    def translations(self, links: scipy.sparse.csr_array | None = None) -> Ints:
-        """(n, 2) old and new ids of words and their translations that are spelled otherwise, the most frequent first, MOST_PAIRS at most.
-
-        They are those of the lexicon, or the pieces that are linked most often, each the other's first choice, in the alignment that the
-        row method uses; without it in `links`, (num_new, num_old) counts. None where there is none of these.
-        """
-        spelled = vocabulary.spelling(self.source)
-        old, new = ({text: i for i, text in enumerate(texts)} for texts in (spelled, self.new_spelling))
-        mark = vocabulary.WORD
-        if self.given.lexicon and "lexicon" in used(self.settings):
-            pairs = {(old.get(mark + source, -1), new.get(mark + target, -1)) for source, target, _ in self._entries}
-        else:
-            is_used = self.settings.method != AUTO and "alignment" in parameters(self.settings)
-            pairs = mutual(self.alignment if is_used else links) if is_used or links is not None else set()
-        rank = {int(number): place for place, number in enumerate(self.new_ranks)}
-        is_text = self.vocabularies.text
-        known = [(i, j) for i, j in pairs if i >= 0 and j in rank and is_text[i] and self.new_spelling[j].removeprefix(mark).isalpha()]
-        known = [(i, j) for i, j in known if spelled[i] != self.new_spelling[j]]
-        return np.array(sorted(known, key=lambda pair: (rank[pair[1]], pair))[:MOST_PAIRS], dtype=np.int64).reshape(-1, 2)
-
-
-def mutual(counts: scipy.sparse.csr_array) -> set[tuple[int, int]]:
-    """(old, new) ids that are each other's most frequent partner, twice or more. counts: (num_new, num_old)."""
-    best = counts.argmax(axis=1), counts.argmax(axis=0)
-    chosen, back = (np.asarray(found).ravel() for found in best)
-    rows = np.flatnonzero(back[chosen] == np.arange(len(chosen)))
-    often = np.asarray(counts[rows, chosen[rows]]).ravel() >= 2
-    return {(int(chosen[row]), int(row)) for row in rows[often]}
 
 
 def _as_words(pair: tuple[list[int], list[int]]) -> Pair:

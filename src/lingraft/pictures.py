@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse
 from safetensors.numpy import load_file, save_file
 
-from lingraft.aids import Aids, parameters
+from lingraft.aids import Aids, parameters, used
 from lingraft.embeddings import NewRows
 from lingraft.embeddings.rows import Floats, Ints
 from lingraft.embeddings.settings import AUTO
@@ -20,7 +20,7 @@ from lingraft.tokenizer import vocabulary
 from lingraft.train.pairs import open_sides
 from lingraft.vectors.tokens import centred
 
-FEWEST = 10  # pairs
+FEWEST, MOST = 10, 1_000  # pairs
 BINS = 40  # of cosines, from -1 to 1
 NEAREST = 50
 LONG = 5  # letters of the word that is shown: shorter ones mostly are grammar
@@ -31,7 +31,7 @@ def keep(run: Run, aids: Aids, found: NewRows, *, disjoint: bool, words: bool) -
     translation. Nothing is left in the folder where there are no pairs."""
     for suffix in ("json", "safetensors"):
         (run.path / f"{PICTURES}.{suffix}").unlink(missing_ok=True)
-    pairs = aids.translations(_links(run, aids, disjoint))
+    pairs = translations(aids, _links(run, aids, disjoint))
     if len(pairs) < FEWEST:
         return
     old, new = centred(aids.old_rows), centred(found.apply(aids.old_rows, np.random.default_rng(aids.seed)))
@@ -63,6 +63,36 @@ def keep_trained(run: Run, model: Any) -> None:
     old = np.where((kept["same"] >= 0)[:, None], rows[kept["same"]], kept["old"].astype(np.float32))
     spaces = [space for space in told["spaces"] if space["space"] != "trained"]
     write_json(path, {**told, "spaces": [*spaces, _cosines("trained", old, rows[kept["new"]])]})
+
+
+def translations(aids: Aids, links: scipy.sparse.csr_array | None) -> Ints:
+    """(n, 2) old and new ids of words and their translations that are spelled otherwise, the most frequent first, MOST at most.
+
+    They are those of the lexicon, or the pieces that are linked most often, each the other's first choice, in the alignment that the
+    row method uses; without it in `links`, (num_new, num_old) counts. None where there is none of these.
+    """
+    spelled = vocabulary.spelling(aids.source)
+    old, new = ({text: i for i, text in enumerate(texts)} for texts in (spelled, aids.new_spelling))
+    mark = vocabulary.WORD
+    if aids.given.lexicon and "lexicon" in used(aids.settings):
+        pairs = {(old.get(mark + source, -1), new.get(mark + target, -1)) for source, target, _ in aids.entries}
+    else:
+        is_used = aids.settings.method != AUTO and "alignment" in parameters(aids.settings)
+        pairs = mutual(aids.alignment if is_used else links) if is_used or links is not None else set()
+    rank = {int(number): place for place, number in enumerate(aids.new_ranks)}
+    is_text = aids.vocabularies.text
+    known = [(i, j) for i, j in pairs if i >= 0 and j in rank and is_text[i] and aids.new_spelling[j].removeprefix(mark).isalpha()]
+    known = [(i, j) for i, j in known if spelled[i] != aids.new_spelling[j]]
+    return np.array(sorted(known, key=lambda pair: (rank[pair[1]], pair))[:MOST], dtype=np.int64).reshape(-1, 2)
+
+
+def mutual(counts: scipy.sparse.csr_array) -> set[tuple[int, int]]:
+    """(old, new) ids that are each other's most frequent partner, twice or more. counts: (num_new, num_old)."""
+    best = counts.argmax(axis=1), counts.argmax(axis=0)
+    chosen, back = (np.asarray(found).ravel() for found in best)
+    rows = np.flatnonzero(back[chosen] == np.arange(len(chosen)))
+    often = np.asarray(counts[rows, chosen[rows]]).ravel() >= 2
+    return {(int(chosen[row]), int(row)) for row in rows[often]}
 
 
 def _links(run: Run, aids: Aids, disjoint: bool) -> scipy.sparse.csr_array | None:
