@@ -19,12 +19,13 @@ from lingraft.model.scratch import outline, shape_of
 from lingraft.model.surgery import graft
 from lingraft.request import Request, settings_of
 from lingraft.run import RECIPE, Run
-from lingraft.stages import Texts, end_id
+from lingraft.stages import Texts
 from lingraft.text.balance import shares, training_lines
 from lingraft.text.corpus import Corpus, resolve
 from lingraft.text.parallel import Parallel, by_pair, resolve_parallel
 from lingraft.text.shards import Shards, encode_to_shards
 from lingraft.tokenizer import train as tokenizers_of
+from lingraft.tokenizer import vocabulary
 from lingraft.tokenizer.blank import blank
 from lingraft.tokenizer.measure import measure
 from lingraft.tokenizer.prepare import prepare
@@ -122,7 +123,7 @@ def tokens(
     with first():
         if not run.begin("tokens", {"languages": list(texts), **prints}):
             for code, corpus in texts.items():
-                encode_to_shards(corpus.split("train"), made[code], folder / code, end_id=end_id(made[code]))
+                encode_to_shards(corpus.split("train"), made[code], folder / code, end_id=vocabulary.end_id(made[code]))
             for (one, other), found in parallel.items():
                 encode_sides(found.pairs, (made[one], made[other]), folder / f"{one}-{other}")
             run.finish("tokens")

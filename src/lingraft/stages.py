@@ -127,11 +127,6 @@ def tokenizer(request: Request, run: Run, source: Source, texts: Texts) -> PreTr
     return source.tokenizer if settings.vocabulary == "source" else tokenizers.read(str(folder))
 
 
-def end_id(tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """What stands after a document: the end role's token."""
-    return vocabulary.roles(tokenizer).get("end")
-
-
 def tokens(request: Request, run: Run, source: Source, texts: Texts, made: PreTrainedTokenizerBase) -> Tongues:
     """The training part of the target's text as ids, and of the source's where a phase trains on it."""
     folder, disjoint = run.path / "tokens", request.recipe.tokenizer.vocabulary == "disjoint"
@@ -145,7 +140,7 @@ def tokens(request: Request, run: Run, source: Source, texts: Texts, made: PreTr
     with first():
         if not run.begin("tokens", inputs):
             for code, corpus, reading in encoded:
-                encode_to_shards(corpus.split("train"), reading, folder / code, end_id=end_id(reading))
+                encode_to_shards(corpus.split("train"), reading, folder / code, end_id=vocabulary.end_id(reading))
             if parallel:
                 encode_sides(parallel.pairs, (source.tokenizer if request.recipe.aligns else old, made), folder / "parallel")
             run.finish("tokens")
@@ -190,8 +185,8 @@ def rows(request: Request, run: Run, source: Source, spoken: Tongues, texts: Tex
                 found, output = aids.rows(settings.method), aids.rows(settings.output) if settings.output else None
             with atomic_write(run.path / ROWS_FILE) as temporary:
                 _save_rows(found, output, temporary)
-            disjoint = request.recipe.tokenizer.vocabulary == "disjoint"
-            pictures.keep(run, aids, found, disjoint=disjoint, words=request.examples)
+            own = request.recipe.tokenizer.vocabulary == "disjoint" or request.recipe.aligns  # each side in its language's own pieces
+            pictures.keep(run, aids, found, disjoint=own, words=request.examples)
             run.note(origin=found.counts(), **aids.notes)
             run.finish("rows")
     return read_rows(run)
@@ -226,7 +221,7 @@ def held_out(request: Request, run: Run, kind: str, spoken: Tongues, texts: Mapp
     with first():
         if not run.begin("held-out", {"settings": settings_of(request.recipe)["held-out"]}):
             for code, corpus in texts.items():
-                found = language_model.prepare(corpus.split("held-out"), tokenizers[code], settings, end_id(tokenizers[code]))
+                found = language_model.prepare(corpus.split("held-out"), tokenizers[code], settings, vocabulary.end_id(tokenizers[code]))
                 with atomic_write(paths[code]) as temporary:
                     found.save(temporary)
             run.finish("held-out")

@@ -124,6 +124,11 @@ def roles(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
     return found
 
 
+def end_id(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """What stands after a document: the end role's token."""
+    return roles(tokenizer).get("end")
+
+
 def unused(tokenizer: PreTrainedTokenizerBase, size: int) -> np.ndarray:
     """Sorted ids below `size` that were never meant for text and hold no role, (n,) int64: [unused1], <extra_id_0>, reserved and
     other role-less specials, ids without token, rows beyond the tokenizer."""
