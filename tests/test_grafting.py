@@ -49,6 +49,7 @@ def test_what_trains_and_what_stays(recipe: str, pico: Pico, world: World, tmp_p
         "trained_parts": sorted(wanted.phases["train"].train),
         "positions": recipe != "monotrans",
         "adapters": None if kind == "none" else kind,
+        "meeting": None,
         "body_trained": False,
     }
     assert run.facts["body"] == body_fingerprint(source.model)

@@ -155,7 +155,7 @@ def test_a_mistake_names_what_was_meant(changes: list[str], said: str):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "said"), [("cpoy", "'copy'"), ("nowhere.toml", "no recipe file"), ("./zzzz", "Known: auto")])
+@pytest.mark.parametrize(("name", "said"), [("cpoy", "'copy'"), ("nowhere.toml", "no recipe file"), ("./zzzz", "Known: align-finetune")])
 def test_unknown_recipes_are_named(name: str, said: str):
     with pytest.raises(RecipeError, match=said):
         load_recipe(name)

@@ -67,8 +67,10 @@ class Recipe(BaseModel):
             raise RecipeError(
                 "A recipe for `lingraft pretrain` has no source: tokenizer.vocabulary is 'joint' or 'disjoint', languages ['target']."
             )
-        if self.verb == "pretrain" and self.reads_parallel:
-            raise RecipeError("A recipe for `lingraft pretrain` has no parallel text: use the objectives 'auto', 'mlm' or 'clm'.")
+        if self.verb == "pretrain" and any(((ON_PARALLEL | ALIGNING) - {"tlm"}) & set(phase.objectives) for phase in self.phases.values()):
+            raise RecipeError(
+                "A recipe for `lingraft pretrain` has parallel text for the objective tlm only, beside 'auto', 'mlm' and 'clm'."
+            )
         if self.verb == "pretrain" and self.surgery.meets:
             raise RecipeError(
                 "A recipe for `lingraft pretrain` has no source's language: surgery.trilayer and language_embeddings are false."
