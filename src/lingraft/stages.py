@@ -101,8 +101,7 @@ def survey(request: Request, run: Run) -> Texts:
     inputs = {"language": request.to, "settings": settings_of(request.recipe)["text"]}
     with first():
         run.begin("text", inputs | {f"{name} text": text.survey.fingerprint for name, text in texts.items()})
-        if parallel:
-            run.note(parallel={**asdict(parallel.survey), "places": list(parallel.places)})
+        run.note(**({"parallel": {**asdict(parallel.survey), "places": list(parallel.places)}} if parallel else {}))
         run.note(language=request.to, text={name: {**asdict(text.survey), "places": list(text.places)} for name, text in texts.items()})
         write_text(run.path / RECIPE, request.recipe.to_toml())
         run.finish("text")
@@ -191,8 +190,7 @@ def rows(request: Request, run: Run, source: Source, spoken: Tongues, texts: Tex
                 found, output = aids.rows(settings.method), aids.rows(settings.output) if settings.output else None
             with atomic_write(run.path / ROWS_FILE) as temporary:
                 _save_rows(found, output, temporary)
-            disjoint = request.recipe.tokenizer.vocabulary == "disjoint"
-            pictures.keep(run, aids, found, disjoint=disjoint, words=request.examples)
+            pictures.keep(run, aids, found, disjoint=spoken.target.ids is not None, words=request.examples)
             run.note(origin=found.counts(), **aids.notes)
             run.finish("rows")
     return read_rows(run)
