@@ -12,8 +12,9 @@ from conftest import World
 from small_runs import go
 from synthetic_run import HOSTILE, write_run
 
+from lingraft.figures import phases, sizes
 from lingraft.pictures import BINS, _cosines, _nearest, _points, mutual
-from lingraft.report import phases, read_runs, sizes, write_report
+from lingraft.report import read_runs, write_report
 
 Pico = Callable[[str], Path]
 

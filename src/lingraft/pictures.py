@@ -82,7 +82,7 @@ def translations(aids: Aids, links: scipy.sparse.csr_array | None) -> Ints:
     rank = {int(number): place for place, number in enumerate(aids.new_ranks)}
     is_text = aids.vocabularies.text
     known = [(i, j) for i, j in pairs if i >= 0 and j in rank and is_text[i] and aids.new_spelling[j].removeprefix(mark).isalpha()]
-    known = [(i, j) for i, j in known if spelled[i] != aids.new_spelling[j]]
+    known = [(i, j) for i, j in known if aids.overlap[j] != i]
     return np.array(sorted(known, key=lambda pair: (rank[pair[1]], pair))[:MOST], dtype=np.int64).reshape(-1, 2)
 
 

@@ -101,8 +101,7 @@ def survey(request: Request, run: Run) -> Texts:
     inputs = {"language": request.to, "settings": settings_of(request.recipe)["text"]}
     with first():
         run.begin("text", inputs | {f"{name} text": text.survey.fingerprint for name, text in texts.items()})
-        if parallel:
-            run.note(parallel={**asdict(parallel.survey), "places": list(parallel.places)})
+        run.note(**({"parallel": {**asdict(parallel.survey), "places": list(parallel.places)}} if parallel else {}))
         run.note(language=request.to, text={name: {**asdict(text.survey), "places": list(text.places)} for name, text in texts.items()})
         write_text(run.path / RECIPE, request.recipe.to_toml())
         run.finish("text")

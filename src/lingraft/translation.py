@@ -130,7 +130,7 @@ def _languages(run: str | Path, config: Any) -> tuple[str | None, str | None]:
         return named[0], named[1]
     facts = Run(run).facts if (Path(run) / FACTS).is_file() else {}
     target = facts.get("language")
-    others = [code for code in facts.get("text") or {} if code != target]
+    others = [code for code in facts.get("text") or {} if code not in (target, "source")]  # a transfer calls its other text "source"
     return next(iter(others), None), target if isinstance(target, str) else None
 
 

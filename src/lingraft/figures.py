@@ -1,0 +1,57 @@
+"""Parts of the report that are TreLM's: pictures of rows (figures 3, 4), bits against parallel text (figure 2), cost by phase (table 4)."""
+
+import tomllib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from lingraft.files import read_json
+from lingraft.plots import cosine_plot, neighbour_plot
+from lingraft.run import PICTURES
+
+if TYPE_CHECKING:
+    from lingraft.report import Record
+
+SPACES = {"static": "vectors of the text, before mapping", "begin": "rows before training", "trained": "rows after training"}
+
+
+def pictures(run: "Record") -> dict[str, Any]:
+    """What pictures.json holds, with plots of it; nothing where the run has none. Words are left out where it asks for no examples."""
+    path = run.run.path / f"{PICTURES}.json"
+    if not path.exists():
+        return {}
+    told = read_json(path)
+    found = {**told, "pairs_plot": Markup(cosine_plot(told["spaces"], [SPACES[space["space"]] for space in told["spaces"]]))}
+    word = None if run.about.get("examples") is False else told.get("word")
+    if word:
+        sides = [{"counts": word[f"{side}_counts"]} for side in ("source", "target")]
+        found["word_plot"] = Markup(cosine_plot(sides, [panel["space"] for panel in word["panels"][:2]]))
+        found["neighbour_plot"] = Markup(neighbour_plot(word["panels"]))
+    return found | {"word": word}
+
+
+def sizes(runs: Sequence["Record"]) -> list[tuple[float, float]]:
+    """Pairs of parallel text and bits per subword of the finished model, of each run; nothing where one lacks either."""
+    found = [((run.about.get("parallel") or {}).get("pairs"), run.run.scores.get("bits_per_subword")) for run in runs]
+    return [] if any(None in point for point in found) else found  # type: ignore[return-value]
+
+
+def phases(run: "Record") -> list[dict[str, Any]]:
+    """What each phase has cost, in the order of training (TreLM, table 4); its settings as recipe.toml has them."""
+    try:
+        named = tomllib.loads(run.recipe).get("phases", {})
+    except tomllib.TOMLDecodeError:
+        named = {}
+    seconds, rows, done = run.about.get("phase_seconds") or {}, [], 0
+    for name in dict.fromkeys([*named, *seconds]):
+        own = [record for record in run.metrics if record.get("phase") == name]
+        settings = named.get(name) or {}
+        tokens = max((record["tokens"] for record in own), default=done) - done
+        spent = seconds.get(name)
+        rows.append(
+            {"name": name, "batch": settings.get("batch"), "length": settings.get("length"), "tokens": tokens, "seconds": spent}
+            | {"steps": max((record["step"] for record in own), default=0), "speed": tokens / spent if spent else None}
+        )
+        done += tokens
+    return rows
