@@ -10,7 +10,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
@@ -121,6 +122,30 @@ def parser(about: str | None) -> argparse.ArgumentParser:
     made.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the results lie")
     made.add_argument("--out", type=Path, metavar="DIR", help="working folder, kept; by default a temporary one")
     return made
+
+
+def study(
+    about: str | None,
+    folder: Path,
+    keys: Iterable[dict[str, str]],
+    measure: Callable[[dict[str, str], argparse.Namespace], dict[str, Any]],
+    show: Callable[[list[dict[str, Any]]], None],
+) -> None:
+    """The command of a study in repro/: measure every cell that FOLDER/results.jsonl does not have yet, on any machine, then show all.
+
+    keys: of the cells, in their order. measure(key, options) -> values.
+    """
+    options = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--data", type=Path, help="folder with text/, parallel/ and eval/")
+    options.add_argument("--out", type=Path, default=Path("build") / folder.name, help="working folder: models, kept")
+    options.add_argument("--table", action="store_true", help="print the tables and stop")
+    options.add_argument("--minutes", type=float, default=1e9, help="start no new cell after so long")
+    given, results, began = options.parse_args(), Results("results", folder), time.monotonic()
+    done = {json.dumps(line["key"]) for line in results.lines()}
+    for key in () if given.table else keys:
+        if json.dumps(key) not in done and time.monotonic() - began < 60 * given.minutes:
+            results.add(key, measure(key, given))
+    show(results.lines())
 
 
 def names(known: Collection[str]) -> Any:

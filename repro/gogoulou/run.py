@@ -5,7 +5,6 @@ python repro/gogoulou/run.py --table                     the paper's tables 2 to
 """
 
 import argparse
-import json
 import lzma
 import sys
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
-from common import Results
+from common import study
 from tables import print_tables
 
 SIZE, LENGTH, BATCH = 8_000, 128, 16
@@ -200,19 +199,8 @@ def cells() -> Iterator[tuple[str, str]]:
 
 def main() -> None:
     """Measure every cell that is not measured yet."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--data", type=Path, help="folder with text/ and eval/")
-    options.add_argument("--out", type=Path, default=Path("build/gogoulou"), help="working folder: models, kept")
-    options.add_argument("--table", action="store_true", help="print the tables and stop")
-    options.add_argument("--minutes", type=float, default=1e9, help="start no new cell after so long")
-    given, results, began = options.parse_args(), Results("results", Path(__file__).parent), time.monotonic()
-    if not given.table:
-        done = {json.dumps(line["key"]) for line in results.lines()}
-        for cell, name in cells():
-            key = {"cell": cell, "model": name}
-            if json.dumps(key) not in done and time.monotonic() - began < 60 * given.minutes:
-                results.add(key, measure(cell, name, given))
-    print_tables(results.lines())
+    keys = ({"cell": cell, "model": name} for cell, name in cells())
+    study(__doc__, Path(__file__).parent, keys, lambda key, given: measure(key["cell"], key["model"], given), print_tables)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ python repro/monotrans/run.py --table                    the table beside the pa
 
 import argparse
 import gzip
-import json
 import lzma
 import sys
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
-from common import Results
+from common import study
 from tables import print_tables
 
 SIZE, LENGTH, BATCH, CHARACTERS = 8_000, 128, 16, 10_000_000
@@ -57,7 +56,7 @@ BODIES = {
 class System:
     """A row of the table: its body, the recipe of its graft ("" for none: the body has both languages), how it is fine-tuned.
 
-    paper: averages of XNLI and XQuAD F1 in the paper's tables 1 and 3.
+    everywhere: measured in the languages of MORE, too.
     """
 
     body: str
@@ -65,25 +64,24 @@ class System:
     changes: tuple[str, ...] = ()
     freeze: tuple[str, ...] = ()
     noise: float = 0.0
-    paper: tuple[float | None, float | None] = (None, None)
     everywhere: bool = False
 
 
 WORDS, POSITIONS, ALIGNED, SIGMA = ("embeddings",), ("embeddings", "positions"), ("rows.method=ramen",), 0.075
 SYSTEMS = {
-    "MonoTrans": System("en", "monotrans", (), WORDS, paper=(67.8, 61.1), everywhere=True),
+    "MonoTrans": System("en", "monotrans", (), WORDS, everywhere=True),
     "MonoTrans, aligned rows": System("en", "monotrans", ALIGNED, WORDS),
-    "JointPair, disjoint": System("disjoint", freeze=WORDS, paper=(71.1, 67.0), everywhere=True),
-    "MonoTrans + pos": System("en bare", "monotrans-pos", (), POSITIONS, paper=(69.1, 56.8)),
+    "JointPair, disjoint": System("disjoint", freeze=WORDS, everywhere=True),
+    "MonoTrans + pos": System("en bare", "monotrans-pos", (), POSITIONS),
     "MonoTrans + pos, aligned rows": System("en bare", "monotrans-pos", ALIGNED, POSITIONS),
-    "+ noise": System("en bare", "monotrans-pos", (), POSITIONS, SIGMA, paper=(70.0, 57.8)),
+    "+ noise": System("en bare", "monotrans-pos", (), POSITIONS, SIGMA),
     "+ noise, aligned rows": System("en bare", "monotrans-pos", ALIGNED, POSITIONS, SIGMA),
-    "+ adapters": System("en bare", "monotrans-adapters", (), POSITIONS, SIGMA, paper=(69.5, 66.8)),
+    "+ adapters": System("en bare", "monotrans-adapters", (), POSITIONS, SIGMA),
     "+ adapters, aligned rows": System("en bare", "monotrans-adapters", ALIGNED, POSITIONS, SIGMA),
-    "JointPair, joint": System("joint", paper=(70.4, None)),
-    "JointMulti, 8,000": System("multi small", paper=(65.0, None)),
-    "JointMulti, 24,000": System("multi large", paper=(70.5, None)),
-    "CLWE": System("clwe", "clwe-graft", (), WORDS, paper=(60.1, None)),
+    "JointPair, joint": System("joint"),
+    "JointMulti, 8,000": System("multi small"),
+    "JointMulti, 24,000": System("multi large"),
+    "CLWE": System("clwe", "clwe-graft", (), WORDS),
 }
 TASKS = {
     "pos": ("eval/ud/en/train.conllu.gz", "eval/ud/{}/test.conllu.gz"),
@@ -249,22 +247,13 @@ def cells() -> Iterator[dict[str, str]]:
 
 def main() -> None:
     """Measure every cell that is not measured yet."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder with text/, parallel/ and eval/")
-    parser.add_argument("--out", type=Path, default=Path("build/monotrans"), help="working folder: models, kept")
-    parser.add_argument("--table", action="store_true", help="print the tables and stop")
-    parser.add_argument("--minutes", type=float, default=1e9, help="start no new cell after so long")
-    given, results, began = parser.parse_args(), Results("results", Path(__file__).parent), time.monotonic()
-    if not given.table:
-        done = {json.dumps(line["key"]) for line in results.lines()}
-        for key in cells():
-            if json.dumps(key) in done or time.monotonic() - began > 60 * given.minutes:
-                continue
-            if "probe" in key:
-                results.add(key, probing(key["language"], key["probe"], given))
-            else:
-                results.add(key, measure(key["system"], key["task"], key["language"], given))
-    print_tables(results.lines())
+
+    def one(key: dict[str, str], given: argparse.Namespace) -> dict[str, Any]:
+        if "probe" in key:
+            return probing(key["language"], key["probe"], given)
+        return measure(key["system"], key["task"], key["language"], given)
+
+    study(__doc__, Path(__file__).parent, cells(), one, print_tables)
 
 
 if __name__ == "__main__":

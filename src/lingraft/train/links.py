@@ -44,7 +44,8 @@ class Linked:
 
 @dataclass(slots=True)
 class Kept:
-    """What became of the pairs. share: of the kept pairs' pieces, how many are linked, to the target and to the source."""
+    """What became of the pairs. linked_to_target, linked_to_source: of the kept pairs, the sum over lines of the share of the pieces of
+    that side that are linked."""
 
     pairs: int = 0
     kept: int = 0
