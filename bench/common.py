@@ -140,10 +140,12 @@ def study(
     options.add_argument("--out", type=Path, default=Path("build") / folder.name, help="working folder: models, kept")
     options.add_argument("--table", action="store_true", help="print the tables and stop")
     options.add_argument("--minutes", type=float, default=1e9, help="start no new cell after so long")
+    options.add_argument("--only", default="", metavar="PATTERN", help="only cells with a value that this regular expression matches")
     given, results, began = options.parse_args(), Results("results", folder), time.monotonic()
     done = {json.dumps(line["key"]) for line in results.lines()}
     for key in () if given.table else keys:
-        if json.dumps(key) not in done and time.monotonic() - began < 60 * given.minutes:
+        wanted = any(re.search(given.only, value) for value in key.values())
+        if wanted and json.dumps(key) not in done and time.monotonic() - began < 60 * given.minutes:
             results.add(key, measure(key, given))
     show(results.lines())
 
