@@ -1,6 +1,6 @@
 """Gogoulou et al. 2022 at small scale: BERTs of 4 layers x 256 in several languages, transferred to English, fine-tuned and probed.
 
-python repro/gogoulou/run.py --data DATA --out WORK      measures what results.jsonl does not have yet, most telling cells first
+python repro/gogoulou/run.py --data DATA --out WORK      measures what results.jsonl does not have yet, most telling models first
 python repro/gogoulou/run.py --table                     the paper's tables 2 to 5 and 8 beside ours, and its claims one by one
 """
 
@@ -192,9 +192,9 @@ def measure(cell: str, name: str, given: argparse.Namespace) -> dict[str, Any]:
 
 
 def cells() -> Iterator[tuple[str, str]]:
-    """(cell, model), the most telling first: every source's training, then test by test for all models."""
-    yield from (("training", name) for name in [*SOURCES, *MODELS])
-    yield from ((cell, name) for cell in TESTS for name in MODELS)
+    """(cell, model): every source's training, then model by model all there is to know of it, so that a lost model is rarely needed again."""
+    yield from (("training", name) for name in SOURCES)
+    yield from ((cell, name) for name in MODELS for cell in ("training", *TESTS))
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from lingraft.files import atomic_folder, read_json, write_json
 
 Mode = Literal["joint", "sequential"]
 Ranks = tuple[NDArray[np.float32], NDArray[np.int32]]
-"""Of a language's held-out sentences, in order: sums of the reciprocal ranks (num_sentences,), numbers of masked positions (num_sentences,)."""
+"""Of a language's held-out sentences, in order: sum of the reciprocal ranks, number of masked positions; both (num_sentences,)."""
 
 
 class Cell(BaseModel):
