@@ -192,7 +192,7 @@ def measure(cell: str, name: str, given: argparse.Namespace) -> dict[str, Any]:
 
 
 def cells() -> Iterator[tuple[str, str]]:
-    """(cell, model): every source's training, then model by model all there is to know of it, so that a lost model is rarely needed again."""
+    """(cell, model): every source's training, then all about one model after the other: a lost model is then rarely needed again."""
     yield from (("training", name) for name in SOURCES)
     yield from ((cell, name) for name in MODELS for cell in ("training", *TESTS))
 
