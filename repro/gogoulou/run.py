@@ -73,15 +73,15 @@ class Test:
     fragment: str = ""
 
 
-FINE = (f"learning_rate={TASK_RATE}", "warmup=0.1")
+FINE = (f"learning_rate={TASK_RATE}", "warmup=0.1", "length=64")
 TESTS = {
-    "rt_polarity": Test("task", "classify", SENTIMENT, FINE),
-    "POS": Test("task", "pos", UD, FINE),
+    "rt_polarity": Test("task", "classify", SENTIMENT, (*FINE, "epochs=1")),
+    "POS": Test("task", "pos", UD, (*FINE, "epochs=2")),
     "WiC": Test("probe", "wic", WIC),
     "structural": Test("probe", "structural", UD, ("layers=[2, 3, 4]",)),
-    "SICK": Test("task", "regress", SICK, FINE, "#label=relatedness_score"),
-    "parsing": Test("task", "parsing", UD, FINE),
-    "MNLI": Test("task", "classify", NLI, FINE),
+    "SICK": Test("task", "regress", SICK, (*FINE, "epochs=1.5"), "#label=relatedness_score"),
+    "parsing": Test("task", "parsing", UD, (*FINE, "epochs=2")),
+    "MNLI": Test("task", "classify", NLI, (*FINE, "epochs=1")),
 }
 
 
