@@ -80,7 +80,7 @@ TESTS = {
     "WiC": Test("probe", "wic", WIC),
     "structural": Test("probe", "structural", UD, ("layers=[2, 3, 4]",)),
     "SICK": Test("task", "regress", SICK, (*FINE, "epochs=1.5"), "#label=relatedness_score"),
-    "parsing": Test("task", "parsing", UD, (*FINE, "epochs=2")),
+    "parsing": Test("task", "parsing", UD, ("learning_rate=5e-4", "warmup=0.1", "length=64", "epochs=4")),
     "MNLI": Test("task", "classify", NLI, (*FINE, "epochs=1")),
 }
 
