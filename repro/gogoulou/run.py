@@ -74,13 +74,14 @@ class Test:
 
 
 FINE = (f"learning_rate={TASK_RATE}", "warmup=0.1", "length=64")
+LONGER = ("learning_rate=5e-4", "warmup=0.1", "length=64", "epochs=4")
 TESTS = {
     "rt_polarity": Test("task", "classify", SENTIMENT, (*FINE, "epochs=1")),
-    "POS": Test("task", "pos", UD, (*FINE, "epochs=2")),
+    "POS": Test("task", "pos", UD, LONGER),
     "WiC": Test("probe", "wic", WIC),
     "structural": Test("probe", "structural", UD, ("layers=[2, 3, 4]",)),
     "SICK": Test("task", "regress", SICK, (*FINE, "epochs=1.5"), "#label=relatedness_score"),
-    "parsing": Test("task", "parsing", UD, ("learning_rate=5e-4", "warmup=0.1", "length=64", "epochs=4")),
+    "parsing": Test("task", "parsing", UD, LONGER),
     "MNLI": Test("task", "classify", NLI, (*FINE, "epochs=1")),
 }
 
