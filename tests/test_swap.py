@@ -226,6 +226,8 @@ def test_a_language_of_a_disjoint_run_is_a_graft_of_the_others_body(pico: Pico, 
     lingraft.finetune(str(run.path / "model-en"), task="pos", train=data["pos"], freeze=["embeddings"], changes=QUICK, out=tmp_path / "pos")
     assert lingraft.swap(tmp_path / "pos", graft=run.path, out=tmp_path / "de")["language"] == "de"
     assert lingraft.swap(tmp_path / "pos", graft=run.path / "model-en", out=tmp_path / "en")["language"] == "en"
+    with pytest.raises(LingraftError, match="has model, model-en"):
+        lingraft.swap(tmp_path / "pos", graft=run.path / "model-fr", out=tmp_path / "fr")
     same, mine = (load_file(folder / "model.safetensors") for folder in (tmp_path / "en", tmp_path / "pos/model"))
     assert all(torch.equal(same[name], mine[name]) for name in same)
 

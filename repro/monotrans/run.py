@@ -1,4 +1,4 @@
-"""Artetxe, Ruder and Yogatama 2020 at small scale: BERTs of 4 layers x 256, zero-shot POS and NER by MonoTrans and its rivals, section 5.
+"""Artetxe, Ruder and Yogatama 2020 at small scale: zero-shot POS and NER by MonoTrans and its rivals, all from MiniLM, and section 5.
 
 python repro/monotrans/run.py --data DATA --out WORK     measures what results.jsonl does not have yet, the first claims first
 python repro/monotrans/run.py --table                    the table beside the paper's, and its claims one by one
@@ -19,8 +19,8 @@ from common import study
 from tables import print_tables
 
 SIZE, LENGTH, BATCH, CHARACTERS = 8_000, 128, 16, 10_000_000
-PRETRAIN_STEPS, GRAFT_STEPS, SEEDS = 3000, 1500, 3
-PRETRAIN_RATE, GRAFT_RATE, TASK_RATE = "5e-4", "3e-3", "2e-4"
+BODY_STEPS, ALONE_STEPS, GRAFT_STEPS, SEEDS = 1500, 2000, 1000, 3
+BODY_RATE, ALONE_RATE, GRAFT_RATE, TASK_RATE = "3e-4", "5e-4", "3e-3", "2e-4"
 FULL, MORE = ("de", "ru"), ("es", "fr")
 TEXTS = {
     "en": ("en.wiki",),
@@ -33,23 +33,26 @@ TEXTS = {
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A model from scratch: its recipe, languages ({} stands for the target's), and what is changed in it."""
+    """A model of English and perhaps more: the body that it starts from ("": MiniLM), the recipe, its other languages, changes, steps."""
 
+    start: str
     recipe: str
-    languages: tuple[str, ...]
+    others: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
+    steps: int = BODY_STEPS
 
 
+ALL = FULL + MORE
 BODIES = {
-    "en": Body("pretrain", ("en",)),
-    "en bare": Body("pretrain", ("en",), ("surgery.bare_begin=true",)),
-    "joint": Body("joint-pair-joint", ("en", "{}")),
-    "disjoint": Body("joint-pair-disjoint", ("en", "{}")),
-    "multi small": Body("joint-multi", tuple(TEXTS)),
-    "multi large": Body("joint-multi", tuple(TEXTS), ("tokenizer.size=24000",)),
-    "clwe": Body("clwe", ("en",), ("architecture.width=256", "architecture.heads=4", "architecture.embedding_width=128")),
-    "alone": Body("pretrain", ("{}",)),
+    "en": Body("", "copy"),
+    "en bare": Body("en", "target-finetune", (), ("surgery.bare_begin=true",), 0),
+    "joint": Body("en", "joint", ("{}",)),
+    "disjoint": Body("en", "disjoint", ("{}",)),
+    "multi small": Body("en", "joint", ALL),
+    "multi large": Body("en", "joint", ALL, ("tokenizer.size=24000",)),
+    "clwe": Body("", "copy", (), ("rows.method=static", "phases.train.train=['body','head','positions','specials','added']")),
 }
+"""{} stands for the target. A body that starts from "en" has seen as much English as that one and BODY_STEPS more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +119,37 @@ def parallel(code: str, given: argparse.Namespace) -> str:
 
 
 def body(name: str, code: str, given: argparse.Namespace) -> Any:
-    """The finished run of a body for English and `code`, made where it is not there."""
+    """The finished run of a body for English and `code`, made where it is not there, with the one that it starts from."""
     import lingraft
+    from lingraft.demo import source_model
 
     chosen = BODIES[name]
-    codes = [code if language == "{}" else language for language in chosen.languages]
-    places = "-".join([name.replace(" ", "-"), *(language for language in codes if "{}" in chosen.languages and language != "en")])
-    shape = [f"architecture.positions={LENGTH}", "architecture.dropout=0.0"]
-    return lingraft.pretrain(
-        [f"{language}={text(language, given)}" for language in codes],
+    others = [code if language == "{}" else language for language in chosen.others]
+    places = "-".join([name.replace(" ", "-"), *(others if "{}" in chosen.others else [])])
+    vocabulary = [] if chosen.recipe == "target-finetune" else [f"tokenizer.size={SIZE}", "tokenizer.lowercase=true"]
+    return lingraft.transfer(
+        str(body(chosen.start, code, given).path / "model") if chosen.start else source_model(),
+        to=others[0] if others else "en",
+        text=[text(language, given) for language in others or ["en"]],
+        source_text=[text("en", given)] if others else [],
         recipe=chosen.recipe,
-        changes=[f"tokenizer.size={SIZE}", *same(PRETRAIN_STEPS, PRETRAIN_RATE), *shape, *chosen.changes],
+        changes=[*vocabulary, *same(chosen.steps, BODY_RATE), *chosen.changes],
         out=given.out / "bodies" / places,
         options=options(places),
+    )
+
+
+def alone(code: str, given: argparse.Namespace) -> Any:
+    """The finished run of a small model from scratch that knows `code` only (section 5)."""
+    import lingraft
+
+    shape = [f"architecture.positions={LENGTH}", "architecture.dropout=0.0"]
+    return lingraft.pretrain(
+        [f"{code}={text(code, given)}"],
+        recipe="pretrain",
+        changes=[f"tokenizer.size={SIZE}", "tokenizer.lowercase=true", *same(ALONE_STEPS, ALONE_RATE), *shape],
+        out=given.out / "bodies" / f"alone-{code}",
+        options=options(f"alone {code}"),
     )
 
 
@@ -151,7 +172,7 @@ def graft(system: System, source: Any, source_code: str, code: str, given: argpa
         to=code,
         text=text(code, given),
         recipe=system.graft,
-        changes=[f"tokenizer.size={SIZE}", *same(steps, GRAFT_RATE), *system.changes],
+        changes=[f"tokenizer.size={SIZE}", "tokenizer.lowercase=true", *same(steps, GRAFT_RATE), *system.changes],
         out=given.out / "grafts" / f"{source.path.name}-{kind}-{code}",
         options=options(f"{kind} {code}"),
         **aids,
@@ -194,7 +215,7 @@ def zero_shot(name: str, task: str, code: str, seed: int, given: argparse.Namesp
     )
     if not system.graft and not has_folders:
         return str(tuned / "model"), str(tuned / "model")
-    found = source.path / f"model-{code}" if has_folders else graft(system, source, "en", code, given).path
+    found = source.path / "model" if has_folders else graft(system, source, "en", code, given).path
     swapped = given.out / "swapped" / f"{tuned.name}-{found.name if not has_folders else code}"
     lingraft.swap(tuned, graft=found, out=swapped)
     return str(tuned / "model"), str(swapped)
@@ -224,7 +245,7 @@ def probing(code: str, probe_name: str, given: argparse.Namespace) -> dict[str, 
     """Section 5: English rows learnt on a body that knows `code` only ("en": the English body itself), probed in English."""
     from lingraft.probing import probe
 
-    source = body("en" if code == "en" else "alone", code, given)
+    source = alone(code, given)
     run = source if code == "en" else graft(SYSTEMS["MonoTrans"], source, code, "en", given)
     files = {"evaluation": str(given.data / "eval/syntax/clams.en.tsv.gz"), "changes": []}
     if probe_name == "wic":

@@ -122,6 +122,9 @@ def _open(path: Path) -> Graft:
     if not run.is_complete("model"):
         raise RunError(f"{run.path} is no finished transfer. Run the same `lingraft transfer` command again: it goes on where it stopped.")
     folder, language = path if inside else run.path / MODEL, run.facts.get("language", "und")
+    if not folder.is_dir():
+        there = ", ".join(sorted(model.name for model in run.path.glob(f"{MODEL}*")))
+        raise RunError(f"There is no {folder}. {run.path} has {there}.")
     spoken = folder.name.partition("-")[2] or (language if isinstance(language, str) else ", ".join(language))
     return Graft(folder, spoken, learnt(run), run.facts.get("final_body"))
 
