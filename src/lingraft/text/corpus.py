@@ -94,8 +94,8 @@ class Corpus:
         """Whether a unit belongs to the held-out part."""
         return document.number % self.held_out_every == self.held_out_every // 2
 
-    def documents(self) -> Iterator[Document]:
-        """All units: the documents, long ones cut at line borders into units of at most `section` characters.
+    def documents(self, section: int | None = None) -> Iterator[Document]:
+        """All units: the documents, long ones cut at line borders into units of at most `section` characters (by default, the property).
 
         A line longer than that is a unit; pages of the bundled text are never cut. Raises TextError where a place cannot be read.
         """
@@ -106,7 +106,7 @@ class Corpus:
                     if lines := self._prepare(page.lines, cleaner):
                         yield Document(lines, page.number)
                 continue
-            for lines in _units(self._batches(place, cleaner), self.section):
+            for lines in _units(self._batches(place, cleaner), section or self.section):
                 yield Document(lines, number)
                 number += 1
 
