@@ -1,25 +1,59 @@
-"""Corpora of equal size in several languages, with one tokenizer over all of them (Malkin et al. 2022, section 3.1)."""
+"""Corpora of an equal amount in several languages, with one tokenizer over all of them (Malkin et al. 2022, section 3.1)."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from lingraft.donors.gather import common_units, segments, sentence_units
-from lingraft.donors.sample import Measure, Part, sample
+from pydantic import BaseModel, ConfigDict, Field
+
+from lingraft.donors import gather
+from lingraft.donors.sample import Measure, Part, sample, size
 from lingraft.errors import LanguageError, RunError, TextError
 from lingraft.files import atomic_folder, digest, fingerprint, read_json, write_json
 from lingraft.languages import parse
+
+FULL = 20
+"""What a sample is compared with is the text it is from, up to so many times its size: a text of any size is read in bounded time."""
+
+Lines = list[list[str]]
+"""Sentences by document."""
+Tell = Callable[[str], None]
+
+
+class Plan(BaseModel):
+    """What a corpus is to be: `amount` to train on in every language, and a share of that beside it to score."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    languages: tuple[str, ...]
+    text: tuple[str, ...]
+    measure: Measure
+    amount: int = Field(ge=1)
+    held_out: float = Field(gt=0, le=1)
+    vocabulary: int = Field(ge=16)
+    algorithm: Literal["wordpiece", "unigram", "bpe"]
+    seed: int
+
+    @property
+    def held_out_amount(self) -> int:
+        return max(1, round(self.amount * self.held_out))
+
+    @property
+    def section(self) -> int:
+        """Size above which a document is cut into units: small enough for several of them to be held out."""
+        return min(max(self.amount // 100, 5), 500) if self.measure == "segments" else min(max(self.amount // 100, 200), 20_000)
 
 
 @dataclass(frozen=True)
 class Corpus:
     """A corpus that was built.
 
-    languages    codes, in the order they were named
+    languages    codes, in the order in which they were named
     fingerprint  of the text and the tokenizer: equal for equal ones
-    facts        what corpus.json says: counts, checks, settings
+    facts        what corpus.json says: plan, counts, checks
     """
 
     path: Path
@@ -47,7 +81,7 @@ def read(path: str | Path) -> Corpus:
     if not (path / "corpus.json").is_file():
         raise RunError(f"{path} is no corpus: it has no corpus.json. Make one with `lingraft donors corpus`.")
     facts = read_json(path / "corpus.json")
-    corpus = Corpus(path, tuple(facts["languages"]), facts["fingerprint"], facts)
+    corpus = Corpus(path, tuple(facts["plan"]["languages"]), facts["fingerprint"], facts)
     files = [corpus.tokenizer, *(file for code in corpus.languages for file in (corpus.text(code), corpus.held_out(code)))]
     if missing := [str(file) for file in files if not file.exists()]:
         raise RunError(f"{path} is damaged: there is no {missing[0]}. Make it again with `lingraft donors corpus`.")
@@ -64,41 +98,140 @@ def build(
     segments: int | None = None,
     held_out: float = 0.05,
     vocabulary: int = 32000,
-    algorithm: str = "wordpiece",
+    algorithm: Literal["wordpiece", "unigram", "bpe"] = "wordpiece",
     seed: int = 0,
+    tell: Tell = lambda _: None,
 ) -> Corpus:
+    """Write a corpus of an equal amount of each language to the folder `out`, whole, and return it.
+
+    text: a folder of CODE.txt, CODE.tsv or Wikipedia dumps, 'bundled', or whatever else --text takes, with {} for the code.
+    Exactly one amount is given: characters, bytes of UTF-8, or segments that all languages have in common. held_out: share of it that is
+    kept to score, beside it. vocabulary, algorithm: of the tokenizer, trained on the training text of all languages, with BERT's specials.
+    seed: of the interval of the correlation. tell: is told what is being done.
+
+    Raises LingraftError, before anything is written, where something given is wrong or a language has too little text.
+    """
+    given: list[tuple[Measure, int | None]] = [("characters", characters), ("bytes", bytes), ("segments", segments)]
+    amounts = [(measure, amount) for measure, amount in given if amount is not None]
+    if len(amounts) != 1:
+        raise RunError("How much of each language? Give exactly one of characters, bytes and segments.")
+    plan = Plan(
+        languages=_codes(languages),
+        text=(text,) if isinstance(text, str) else tuple(text),
+        measure=amounts[0][0],
+        amount=amounts[0][1],
+        held_out=held_out,
+        vocabulary=vocabulary,
+        algorithm=algorithm,
+        seed=seed,
+    )
     out = Path(out)
-    codes = [parse(code).code for code in languages]
-    given: dict[Measure, int] = {k: v for k, v in (("characters", characters), ("bytes", bytes), ("segments", segments)) if v is not None}
-    ((measure, amount),) = given.items()
-    specs = [text] if isinstance(text, str) else list(text)
-    held = max(1, round(amount * held_out))
-    samples = {}
-    if measure == "segments":
-        from lingraft.donors import gather
-
-        texts = {code: gather.segments(specs, code) for code in codes}
-        parts = sample(common_units(texts, max(1, amount // 20)), amount, held, measure)
-        for place, code in enumerate(codes):
-            samples[code] = [[[row[place] for row in unit] for unit in part.units] for part in parts]
-    else:
-        for code in codes:
-            units = ([(s,) for s in unit] for unit in sentence_units(specs, code, max(200, amount // 20)))
-            parts = sample(units, amount, held, measure)
-            samples[code] = [[[row[0] for row in unit] for unit in part.units] for part in parts]
-    with atomic_folder(out) as folder:
-        for name in ("text", "held-out"):
-            (folder / name).mkdir()
-        for code, (train, kept) in samples.items():
-            (folder / "text" / f"{code}.txt").write_text("\n\n".join("\n".join(u) for u in train) + "\n", encoding="utf-8")
-            (folder / "held-out" / f"{code}.txt").write_text("\n\n".join("\n".join(u) for u in kept) + "\n", encoding="utf-8")
-        from lingraft.tokenizer.blank import blank
-        from lingraft.tokenizer.settings import TokenizerSettings
-        from lingraft.tokenizer.train import save, train as train_tokenizer
-
-        lines = (line for train, _ in samples.values() for unit in train for line in unit)
-        tokenizer = train_tokenizer(lines, TokenizerSettings(algorithm=algorithm, size=vocabulary), blank("mlm", "bert", 512))
-        save(tokenizer, folder / "tokenizer")
-        mark = fingerprint({name: digest(folder / name) for name in ("text", "held-out", "tokenizer")})
-        write_json(folder / "corpus.json", {"languages": codes, "measure": measure, "amount": amount, "fingerprint": mark})
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise RunError(f"--out {out} is there already. Give a folder that does not exist.")
+    with tempfile.TemporaryDirectory() as spool:
+        parts = _segments(plan, Path(spool), tell) if plan.measure == "segments" else _sentences(plan, Path(spool), tell)
+        with atomic_folder(out) as folder:
+            _write(plan, folder, Path(spool), parts, tell)
     return read(out)
+
+
+def _codes(languages: Sequence[str]) -> tuple[str, ...]:
+    """Raises LanguageError unless they are two different languages or more."""
+    codes = tuple(parse(code).code for code in languages)
+    if twice := {code for code in codes if codes.count(code) > 1}:
+        raise LanguageError(f"{min(twice)!r} is named twice among the languages. Name each of them once.")
+    if len(codes) < 2:
+        raise LanguageError("A donor map needs two languages or more: --languages de,sv,…")
+    return codes
+
+
+def _sentences(plan: Plan, spool: Path, tell: Tell) -> dict[str, tuple[Lines, Lines]]:
+    """Language -> its sentences to train on and those held out; the full text of each goes to the folder `spool`. Raises TextError."""
+    found: dict[str, tuple[Part, Part]] = {}
+    for code in plan.languages:
+        tell(f"reading {code}")
+        _spool(gather.sentence_units(plan.text, code, plan.section), spool / code, plan)
+        units = ([(sentence,) for sentence in unit] for unit in _units(spool / code))
+        found[code] = sample(units, plan.amount, plan.held_out_amount, plan.measure)
+    needed = plan.amount + plan.held_out_amount
+    has = {code: sum(part.taken for part in parts) for code, parts in found.items() if not all(part.full for part in parts)}
+    if has:
+        listed = ", ".join(f"{code} has {amount:,}" for code, amount in has.items())
+        raise TextError(
+            f"Too little text: {needed:,} {plan.measure} of each language are needed ({plan.held_out_amount:,} of them held out), but {listed}. "
+            f"Give more text, leave languages out, or ask for less: about --{plan.measure} {int(min(has.values()) / (1 + plan.held_out))}."
+        )
+    return {code: (_texts(train, 0), _texts(held, 0)) for code, (train, held) in found.items()}
+
+
+def _segments(plan: Plan, spool: Path, tell: Tell) -> dict[str, tuple[Lines, Lines]]:
+    """The same for segments: the i-th line has the same content in every language. Raises TextError."""
+    texts: dict[str, gather.Segments] = {}
+    for code in plan.languages:
+        tell(f"reading {code}")
+        texts[code] = gather.segments(plan.text, code)
+        _spool(([text] for _, text in texts[code].values()), spool / code, plan)
+    parts = sample(gather.common_units(texts, plan.section), plan.amount, plan.held_out_amount, plan.measure)
+    if not all(part.full for part in parts):
+        listed = ", ".join(f"{code} has {len(texts[code]):,}" for code in plan.languages)
+        common = sum(part.taken for part in parts)
+        raise TextError(
+            f"Too little text: {plan.amount + plan.held_out_amount:,} segments are needed ({plan.held_out_amount:,} of them held out), but only "
+            f"{common:,} different ones are there in all languages; {listed}. Leave languages out, or ask for less: about --segments "
+            f"{int(common / (1 + plan.held_out))}."
+        )
+    return {code: (_texts(parts[0], place), _texts(parts[1], place)) for place, code in enumerate(plan.languages)}
+
+
+def _texts(part: Part, place: int) -> Lines:
+    """The texts of one language."""
+    return [[row[place] for row in unit] for unit in part.units]
+
+
+def _spool(units: Iterator[list[str]], path: Path, plan: Plan) -> None:
+    """Write sentences by document to a file, at most FULL times what is needed."""
+    left = FULL * (plan.amount + plan.held_out_amount)
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for unit in units:
+            file.write(_written([unit]) + "\n")
+            left -= sum(size(sentence, plan.measure) for sentence in unit)
+            if left <= 0:
+                return
+
+
+def _units(path: Path) -> Iterator[list[str]]:
+    """What `_spool` wrote, document by document."""
+    unit: list[str] = []
+    with path.open(encoding="utf-8", newline="\n") as file:
+        for line in chain(file, ["\n"]):
+            if sentence := line.removesuffix("\n"):
+                unit.append(sentence)
+            elif unit:
+                yield unit
+                unit = []
+
+
+def _written(lines: Lines) -> str:
+    """A sentence a line, a blank line between documents."""
+    return "\n".join("".join(sentence + "\n" for sentence in unit) for unit in lines)
+
+
+def _write(plan: Plan, folder: Path, spool: Path, parts: dict[str, tuple[Lines, Lines]], tell: Tell) -> None:
+    """Write all files of a corpus."""
+    from lingraft.donors.facts import facts
+    from lingraft.text.shards import plain
+    from lingraft.tokenizer.blank import blank
+    from lingraft.tokenizer.settings import TokenizerSettings
+    from lingraft.tokenizer.train import save, train
+
+    for number, name in enumerate(("text", "held-out")):
+        (folder / name).mkdir()
+        for code, both in parts.items():
+            (folder / name / f"{code}.txt").write_text(_written(both[number]), encoding="utf-8", newline="\n")
+    tell("training the tokenizer")
+    lines = (sentence for train_part, _ in parts.values() for unit in train_part for sentence in unit)
+    tokenizer = train(lines, TokenizerSettings(algorithm=plan.algorithm, size=plan.vocabulary), blank("mlm", "bert", 512))
+    save(tokenizer, folder / "tokenizer")
+    mark = fingerprint({name: digest(folder / name) for name in ("text", "held-out", "tokenizer")})
+    found = facts(parts, {code: spool / code for code in parts}, plain(tokenizer), plan.seed, tell)
+    write_json(folder / "corpus.json", {"fingerprint": mark, "plan": plan.model_dump(), "tokens": len(tokenizer)} | found)

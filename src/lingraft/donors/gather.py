@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import TypeVar
 
 from lingraft.errors import TextError
 from lingraft.text import bundled
@@ -16,6 +17,7 @@ WHAT_TO_GIVE = "Give 'bundled', or a folder of files CODE.tsv (an id, a tab, the
 
 Segments = dict[str, tuple[str, str]]
 """Id -> (document, text), in the order of the text."""
+Held = TypeVar("Held", str, tuple[str, ...])
 
 
 def sentence_units(specs: Sequence[str], code: str, section: int) -> Iterator[list[str]]:
@@ -24,13 +26,12 @@ def sentence_units(specs: Sequence[str], code: str, section: int) -> Iterator[li
     specs: what `lingraft transfer --text` takes, with {} for the code; of a folder also CODE.tsv.
     """
     named = [spec.replace("{}", code) for spec in specs]
-    table = _table(named, code)
-    if table:
-        yield from _cut_units([(document, text) for document, text in segments(specs, code).values()], section, len)
+    if _table(named, code):
+        for unit in _cut([(document, text) for document, text in segments(specs, code).values()], section):
+            yield unit
         return
     for document in resolve(named, code, settings=TextSettings()).documents(section):
-        found = [sentence for line in document.lines for piece in sentences(line) if (sentence := piece.strip())]
-        if found:
+        if found := [sentence for line in document.lines for piece in sentences(line) if (sentence := piece.strip())]:
             yield found
 
 
@@ -49,27 +50,27 @@ def segments(specs: Sequence[str], code: str) -> Segments:
 
 
 def common_units(texts: Mapping[str, Segments], section: int) -> Iterator[list[tuple[str, ...]]]:
-    """The distinct rows (a text in each language) that all languages have, by document of the first, in pieces of at most `section` rows."""
+    """The distinct rows, a text in each language, that all languages have; by document of the first, in pieces of at most `section` rows."""
     first, *others = texts.values()
-    seen: set[tuple[str, ...]] = set()
-    rows = []
+    rows: dict[tuple[str, ...], str] = {}
     for key, (document, text) in first.items():
-        row = (text, *(other[key][1] for other in others if key in other))
-        if len(row) == len(texts) and row not in seen:
-            seen.add(row)
-            rows.append((document, row))
-    yield from _cut_units(rows, section, lambda row: 1)
+        if all(key in other for other in others):
+            rows.setdefault((text, *(other[key][1] for other in others)), document)
+    yield from _cut([(document, row) for row, document in rows.items()], section)
 
 
-def _cut_units(rows, section, size):
+def _cut(rows: Iterable[tuple[str, Held]], section: int) -> Iterator[list[Held]]:
+    """The texts (or rows) of each document, in pieces of at most `section` characters (or rows)."""
     for _, group in groupby(rows, key=lambda row: row[0]):
-        unit, total = [], 0
-        for _, row in group:
-            if unit and total + size(row) > section:
+        unit: list[Held] = []
+        total = 0
+        for _, held in group:
+            weight = len(held) if isinstance(held, str) else 1
+            if unit and total + weight > section:
                 yield unit
                 unit, total = [], 0
-            unit.append(row)
-            total += size(row)
+            unit.append(held)
+            total += weight
         yield unit
 
 
