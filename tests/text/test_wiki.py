@@ -62,12 +62,17 @@ def test_articles_become_paragraphs_without_markup_lists_tables_templates_and_re
 def test_a_folder_of_dumps_holds_the_text_of_their_languages(tmp_path: Path) -> None:
     pytest.importorskip("mwxml")
     dump(tmp_path)
-    assert [document.lines for document in resolve([str(tmp_path)], "sv", settings=TextSettings()).documents(1000)] == [SEEN, ["Lund är en annan stad."]]
+    assert [document.lines for document in resolve([str(tmp_path)], "sv", settings=TextSettings()).documents(1000)] == [
+        SEEN,
+        ["Lund är en annan stad."],
+    ]
     with pytest.raises(TextError, match=r"holds no de\.txt"):
         resolve([str(tmp_path)], "de", settings=TextSettings())
 
 
-@pytest.mark.parametrize("content", [bz2.compress(b"<html><p>x</p></html>"), bz2.compress(HEAD.encode()), bz2.compress(HEAD.encode())[:200]])
+@pytest.mark.parametrize(
+    "content", [bz2.compress(b"<html><p>x</p></html>"), bz2.compress(HEAD.encode()), bz2.compress(HEAD.encode())[:200]]
+)
 def test_what_is_no_dump_or_is_cut_off_is_an_error(tmp_path: Path, content: bytes) -> None:
     pytest.importorskip("mwxml")
     (tmp_path / "svwiki-x.xml.bz2").write_bytes(content)

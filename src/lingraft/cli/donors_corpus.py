@@ -58,7 +58,9 @@ def _print(facts: dict[str, Any]) -> None:
     from rich.table import Table
 
     counts = Table("to train on", *(_column(name) for name in next(iter(facts["counts"].values()))))
-    checks = Table("earth mover's distance", *map(_column, next(iter(facts["distances"].values()))), _column("other script"), _column("other language"))
+    checks = Table(
+        "earth mover's distance", *map(_column, next(iter(facts["distances"].values()))), _column("other script"), _column("other language")
+    )
     for code, row in facts["counts"].items():
         counts.add_row(code, *(f"{value:,}" for value in row.values()))
         mixed = facts["contamination"][code]

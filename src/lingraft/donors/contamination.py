@@ -31,8 +31,9 @@ def script_share(sentences: Sequence[str], code: str) -> float | None:
 def foreign_sentences(texts: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
     """For each language, which sentences look like another one of the corpus.
 
-    A naive Bayes classifier over runs of one to three characters, all languages equally likely, is fitted on every second sentence and judges
-    the others, and the other way round: no sentence speaks for itself. A sentence counts where another language is likelier by MARGIN.
+    A naive Bayes classifier over runs of one to three characters, all languages equally likely, is fitted on every second sentence and
+    judges the others, and the other way round: no sentence speaks for itself. A sentence counts where another language is likelier
+    by MARGIN.
 
     sentences  that were judged: of at most MOST, those of SHORTEST letters or more
     share      of them that look like another language
@@ -43,7 +44,10 @@ def foreign_sentences(texts: Mapping[str, Sequence[str]]) -> dict[str, dict[str,
 
     codes = list(texts)
     vectorizer = HashingVectorizer(analyzer="char", ngram_range=(1, 3), n_features=2**18, alternate_sign=False, norm=None)
-    judged = {code: [line for line in lines[:: -(-len(lines) // MOST) or 1] if sum(map(str.isalpha, line)) >= SHORTEST] for code, lines in texts.items()}
+    judged = {
+        code: [line for line in lines[:: -(-len(lines) // MOST) or 1] if sum(map(str.isalpha, line)) >= SHORTEST]
+        for code, lines in texts.items()
+    }
     halves = [{code: lines[start::2] for code, lines in judged.items()} for start in (0, 1)]
     found: dict[str, list[tuple[float, str, str]]] = {code: [] for code in codes}
     for fitted, other in (halves, halves[::-1]):
@@ -64,16 +68,14 @@ def _fit(texts: Mapping[str, Sequence[str]], vectorizer: Any) -> Any:
     return model
 
 
-def _looks_foreign(
-    lines: Sequence[str], own: int, codes: Sequence[str], vectorizer: Any, model: Any
-) -> list[tuple[float, str, str]]:
+def _looks_foreign(lines: Sequence[str], own: int, codes: Sequence[str], vectorizer: Any, model: Any) -> list[tuple[float, str, str]]:
     """(margin in nats, language, sentence) of the sentences that another language is likelier for."""
     if not lines:
         return []
     likelihood = model.predict_joint_log_proba(vectorizer.transform(lines))  # (num_sentences, num_languages)
     best = likelihood.argmax(axis=1)
     margins = likelihood.max(axis=1) - likelihood[:, own]
-    return [(float(margins[i]), codes[best[i]], lines[i]) for i in np.flatnonzero(margins > MARGIN)]
+    return [(float(margins[i]), codes[best[i]], lines[i]) for i in np.flatnonzero(margins > MARGIN).tolist()]
 
 
 def _summary(found: Sequence[tuple[float, str, str]], judged: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from lingraft.donors import gather
-from lingraft.donors.sample import Measure, Part, sample, size
+from lingraft.donors.sample import Measure, Part, Unit, sample, size
 from lingraft.errors import LanguageError, RunError, TextError
 from lingraft.files import atomic_folder, digest, fingerprint, read_json, write_json
 from lingraft.languages import parse
@@ -151,16 +151,12 @@ def _sentences(plan: Plan, spool: Path, tell: Tell) -> dict[str, tuple[Lines, Li
     for code in plan.languages:
         tell(f"reading {code}")
         _spool(gather.sentence_units(plan.text, code, plan.section), spool / code, plan)
-        units = ([(sentence,) for sentence in unit] for unit in _units(spool / code))
+        units: Iterator[Unit] = ([(sentence,) for sentence in unit] for unit in _units(spool / code))
         found[code] = sample(units, plan.amount, plan.held_out_amount, plan.measure)
-    needed = plan.amount + plan.held_out_amount
     has = {code: sum(part.taken for part in parts) for code, parts in found.items() if not all(part.full for part in parts)}
     if has:
         listed = ", ".join(f"{code} has {amount:,}" for code, amount in has.items())
-        raise TextError(
-            f"Too little text: {needed:,} {plan.measure} of each language are needed ({plan.held_out_amount:,} of them held out), but {listed}. "
-            f"Give more text, leave languages out, or ask for less: about --{plan.measure} {int(min(has.values()) / (1 + plan.held_out))}."
-        )
+        raise _too_little(plan, min(has.values()), f"of each language are needed, but {listed}")
     return {code: (_texts(train, 0), _texts(held, 0)) for code, (train, held) in found.items()}
 
 
@@ -173,14 +169,18 @@ def _segments(plan: Plan, spool: Path, tell: Tell) -> dict[str, tuple[Lines, Lin
         _spool(([text] for _, text in texts[code].values()), spool / code, plan)
     parts = sample(gather.common_units(texts, plan.section), plan.amount, plan.held_out_amount, plan.measure)
     if not all(part.full for part in parts):
-        listed = ", ".join(f"{code} has {len(texts[code]):,}" for code in plan.languages)
         common = sum(part.taken for part in parts)
-        raise TextError(
-            f"Too little text: {plan.amount + plan.held_out_amount:,} segments are needed ({plan.held_out_amount:,} of them held out), but only "
-            f"{common:,} different ones are there in all languages; {listed}. Leave languages out, or ask for less: about --segments "
-            f"{int(common / (1 + plan.held_out))}."
-        )
+        listed = ", ".join(f"{code} has {len(texts[code]):,}" for code in plan.languages)
+        raise _too_little(plan, common, f"are needed, but {common:,} are there in all languages, in each another text; {listed}")
     return {code: (_texts(parts[0], place), _texts(parts[1], place)) for place, code in enumerate(plan.languages)}
+
+
+def _too_little(plan: Plan, least: int, what: str) -> TextError:
+    needed, about = plan.amount + plan.held_out_amount, int(least / (1 + plan.held_out))
+    return TextError(
+        f"Too little text: {needed:,} {plan.measure} (of them {plan.held_out_amount:,} to be held out) {what}. "
+        f"Give more text, leave languages out, or ask for less: about --{plan.measure} {about}."
+    )
 
 
 def _texts(part: Part, place: int) -> Lines:

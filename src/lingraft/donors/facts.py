@@ -23,7 +23,7 @@ def facts(
 
     parts: language -> sentences by document, to train on and held out; full: language -> file with a sentence on each line.
 
-    counts         language -> documents, sentences, characters, bytes, words, tokens, distinct_tokens of the training text
+    counts         language -> sentences, characters, bytes, words, tokens, distinct_tokens of the training text
     held_out       the same of what is held out
     correlation    of tokens with distinct tokens over the languages: see checks.correlation
     distances      language -> kind of length -> distance to the full text: see checks.distances
@@ -35,8 +35,8 @@ def facts(
     for code, (train, held) in parts.items():
         tell(f"measuring {code}")
         sample = profile(chain.from_iterable(train), tokenizer)
-        counts[code] = {"documents": len(train)} | sample.counts()
-        held_out[code] = {"documents": len(held)} | profile(chain.from_iterable(held), tokenizer).counts()
+        counts[code] = sample.counts()
+        held_out[code] = profile(chain.from_iterable(held), tokenizer).counts()
         moved[code] = distances(sample, profile(_spread(full[code]), tokenizer))
     tell("looking for other languages")
     texts = {code: list(chain.from_iterable(train)) for code, (train, _) in parts.items()}

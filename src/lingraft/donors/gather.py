@@ -13,7 +13,9 @@ from lingraft.text.corpus import TextSettings, resolve
 from lingraft.text.read import COMPRESSIONS, lines
 from lingraft.text.words import sentences
 
-WHAT_TO_GIVE = "Give 'bundled', or a folder of files CODE.tsv (an id, a tab, the text) or CODE.txt (the same lines in each), also compressed."
+WHAT_TO_GIVE = (
+    "Give 'bundled', or a folder of files CODE.tsv (an id, a tab, the text) or CODE.txt (the same lines in each), also compressed."
+)
 
 Segments = dict[str, tuple[str, str]]
 """Id -> (document, text), in the order of the text."""
@@ -27,8 +29,7 @@ def sentence_units(specs: Sequence[str], code: str, section: int) -> Iterator[li
     """
     named = [spec.replace("{}", code) for spec in specs]
     if _table(named, code):
-        for unit in _cut([(document, text) for document, text in segments(specs, code).values()], section):
-            yield unit
+        yield from _cut(segments(specs, code).values(), section)
         return
     for document in resolve(named, code, settings=TextSettings()).documents(section):
         if found := [sentence for line in document.lines for piece in sentences(line) if (sentence := piece.strip())]:
@@ -50,13 +51,19 @@ def segments(specs: Sequence[str], code: str) -> Segments:
 
 
 def common_units(texts: Mapping[str, Segments], section: int) -> Iterator[list[tuple[str, ...]]]:
-    """The distinct rows, a text in each language, that all languages have; by document of the first, in pieces of at most `section` rows."""
+    """The rows, a text in each language, that all languages have, by document of the first, in pieces of at most `section` rows.
+
+    No row comes twice. A row with the same text in two languages (a name, a command, what was left untranslated) is none: it would be
+    one language's text in the other's corpus.
+    """
     first, *others = texts.values()
     rows: dict[tuple[str, ...], str] = {}
     for key, (document, text) in first.items():
         if all(key in other for other in others):
-            rows.setdefault((text, *(other[key][1] for other in others)), document)
-    yield from _cut([(document, row) for row, document in rows.items()], section)
+            row = (text, *(other[key][1] for other in others))
+            if len(set(row)) == len(row):
+                rows.setdefault(row, document)
+    yield from _cut(((document, row) for row, document in rows.items()), section)
 
 
 def _cut(rows: Iterable[tuple[str, Held]], section: int) -> Iterator[list[Held]]:

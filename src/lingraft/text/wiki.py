@@ -7,7 +7,7 @@ from typing import IO, Any
 
 from lingraft.errors import MissingExtra, TextError
 
-TEXT_TAGS = set("b i u s em strong small big span div p sub sup blockquote center q cite abbr bdi font nowiki".split())
+TEXT_TAGS = "b i u s em strong small big span div p sub sup blockquote center q cite abbr bdi font nowiki"
 """Whose content is text; all others (tables, references, formulas, lists…) go with what is in them."""
 LIST = "\0"  # stands where a list's item begins, which no text can hold
 _MAGIC_WORD = re.compile(r"__[A-Z]{4,}__")
@@ -26,7 +26,9 @@ def articles(stream: IO[bytes], path: str) -> Iterator[str]:
         import mwxml
         from mwxml.errors import MalformedXML
     except ImportError:
-        raise MissingExtra(f"To read {path}, a Wikipedia dump, install lingraft with the extra 'wiki': pip install 'lingraft[wiki]'.") from None
+        raise MissingExtra(
+            f"To read {path}, a Wikipedia dump, install lingraft with the extra 'wiki': pip install 'lingraft[wiki]'."
+        ) from None
     try:
         dump = mwxml.Dump.from_file(stream)
         asides = {space.name.lower() for space in dump.site_info.namespaces or [] if space.name} | {"file", "image", "category"}
@@ -36,7 +38,9 @@ def articles(stream: IO[bytes], path: str) -> Iterator[str]:
                     if text := plain(mwparserfromhell.parse(revision.text or ""), asides):
                         yield text
     except (MalformedXML, ElementTree.ParseError, AssertionError) as error:  # mwxml asserts the first tag
-        raise TextError(f"{path} is no Wikipedia dump, or a damaged one ({error or 'another kind of XML'}). Give a file …-pages-articles.xml.bz2.") from None
+        raise TextError(
+            f"{path} is no Wikipedia dump, or a damaged one ({error or 'another kind of XML'}). Give a file …-pages-articles.xml.bz2."
+        ) from None
 
 
 def plain(code: Any, asides: set[str]) -> str:
@@ -66,7 +70,7 @@ def _text(node: Any, asides: set[str]) -> str:
             tag = str(node.tag).strip().lower()
             if tag in ("li", "dd", "dt"):
                 return LIST
-            return " " if tag == "br" else _visible(node.contents, asides) if tag in TEXT_TAGS and node.contents else ""
+            return " " if tag == "br" else _visible(node.contents, asides) if tag in TEXT_TAGS.split() and node.contents else ""
     return ""  # a template, its argument, a heading, a comment
 
 
