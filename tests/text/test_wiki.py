@@ -22,6 +22,7 @@ ARTICLE = """{{Faktamall|namn=Uppsala
 &lt;!-- dolt --&gt;
 == Historia ==
 Staden &lt;b&gt;växte&lt;/b&gt; vid [https://example.org ån].
+[[Bild:Alt namn.jpg|höger|200px|En bild.]]&lt;span&gt;Trasigt.
 * En [[lista]]
 # Nummer
 : Indrag

@@ -27,6 +27,7 @@ def corpus(
     vocabulary: Annotated[int, typer.Option(min=16, help="Tokens of the one tokenizer over all languages.")] = 32000,
     algorithm: Annotated[Literal["wordpiece", "unigram", "bpe"], typer.Option(help="How the tokenizer is trained.")] = "wordpiece",
     seed: Annotated[int, typer.Option(help="Of whatever is drawn.")] = 0,
+    full_text: Annotated[float, typer.Option(min=1, help="Compare with a text at most so many times what is needed.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Take an equal amount of each language, train one tokenizer over all, and check how alike they are."""
@@ -43,6 +44,7 @@ def corpus(
         vocabulary=vocabulary,
         algorithm=algorithm,
         seed=seed,
+        full_text=full_text,
         tell=lambda what: print(what, file=sys.stderr, flush=True),
     )
     if as_json:

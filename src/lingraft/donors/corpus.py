@@ -7,16 +7,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lingraft.donors import gather
 from lingraft.donors.sample import Measure, Part, Unit, sample, size
 from lingraft.errors import LanguageError, RunError, TextError
 from lingraft.files import atomic_folder, digest, fingerprint, read_json, write_json
 from lingraft.languages import parse
-
-FULL = 20
-"""What a sample is compared with is the text it is from, up to so many times its size: a text of any size is read in bounded time."""
 
 Lines = list[list[str]]
 """Sentences by document."""
@@ -36,6 +33,7 @@ class Plan(BaseModel):
     vocabulary: int = Field(ge=16)
     algorithm: Literal["wordpiece", "unigram", "bpe"]
     seed: int
+    full_text: float = Field(ge=1, description="read at most so many times what is needed, to compare the sample with")
 
     @property
     def held_out_amount(self) -> int:
@@ -100,6 +98,7 @@ def build(
     vocabulary: int = 32000,
     algorithm: Literal["wordpiece", "unigram", "bpe"] = "wordpiece",
     seed: int = 0,
+    full_text: float = 20,
     tell: Tell = lambda _: None,
 ) -> Corpus:
     """Write a corpus of an equal amount of each language to the folder `out`, whole, and return it.
@@ -107,7 +106,8 @@ def build(
     text: a folder of CODE.txt, CODE.tsv or Wikipedia dumps, 'bundled', or whatever else --text takes, with {} for the code.
     Exactly one amount is given: characters, bytes of UTF-8, or segments that all languages have in common. held_out: share of it that is
     kept to score, beside it. vocabulary, algorithm: of the tokenizer, trained on the training text of all languages, with BERT's specials.
-    seed: of the interval of the correlation. tell: is told what is being done.
+    seed: of the interval of the correlation. full_text: the sample is compared with the text that it is the start of, of which at most so
+    many times what is needed is read. tell: is told what is being done.
 
     Raises LingraftError, before anything is written, where something given is wrong or a language has too little text.
     """
@@ -115,16 +115,21 @@ def build(
     amounts = [(measure, amount) for measure, amount in given if amount is not None]
     if len(amounts) != 1:
         raise RunError("How much of each language? Give exactly one of characters, bytes and segments.")
-    plan = Plan(
-        languages=_codes(languages),
-        text=(text,) if isinstance(text, str) else tuple(text),
-        measure=amounts[0][0],
-        amount=amounts[0][1],
-        held_out=held_out,
-        vocabulary=vocabulary,
-        algorithm=algorithm,
-        seed=seed,
-    )
+    try:
+        plan = Plan(
+            languages=_codes(languages),
+            text=(text,) if isinstance(text, str) else tuple(text),
+            measure=amounts[0][0],
+            amount=amounts[0][1],
+            held_out=held_out,
+            vocabulary=vocabulary,
+            algorithm=algorithm,
+            seed=seed,
+            full_text=full_text,
+        )
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise RunError(f"{wrong['loc'][0]} = {wrong['input']!r}: {wrong['msg']}.") from error
     out = Path(out)
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise RunError(f"--out {out} is there already. Give a folder that does not exist.")
@@ -189,8 +194,8 @@ def _texts(part: Part, place: int) -> Lines:
 
 
 def _spool(units: Iterator[list[str]], path: Path, plan: Plan) -> None:
-    """Write sentences by document to a file, at most FULL times what is needed."""
-    left = FULL * (plan.amount + plan.held_out_amount)
+    """Write sentences by document to a file, as much as is compared."""
+    left = plan.full_text * (plan.amount + plan.held_out_amount)
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for unit in units:
             file.write(_written([unit]) + "\n")

@@ -12,7 +12,7 @@ TEXT_TAGS = "b i u s em strong small big span div p sub sup blockquote center q 
 LIST = "\0"  # stands where a list's item begins, which no text can hold
 _MAGIC_WORD = re.compile(r"__[A-Z]{4,}__")
 _EMPTY_BRACKETS = re.compile(r" ?[(（][\s,;:，；、]*[)）]")  # what a template leaves
-_LEFT_OVER = re.compile(r"\{\{|\}\}|\[\[|\]\]|\{\||\|\}|-\{|^[|!]")
+_LEFT_OVER = re.compile(r"\{\{|\}\}|\[\[|\]\]|\{\||\|\}|-\{|^[|!]|'''|</?[A-Za-z]")
 _OTHER_EDITION = re.compile(r"[a-z]{2,3}(-[a-z]+)*:\S")  # a link to the article in another language
 
 
@@ -64,8 +64,9 @@ def _text(node: Any, asides: set[str]) -> str:
             return _visible(node.title, asides) if node.title else ""
         case "Wikilink":
             title = str(node.title).strip()
-            aside = title.partition(":")[0].strip().lower() in asides if ":" in title else False
-            return "" if aside or _OTHER_EDITION.match(title) else _visible(node.text or node.title, asides).lstrip(":")
+            aside = ":" in title and title.partition(":")[0].strip().lower() in asides
+            picture = "|" in str(node.text or "")  # under an older name of its namespace, which the dump does not tell
+            return "" if aside or picture or _OTHER_EDITION.match(title) else _visible(node.text or node.title, asides).lstrip(":")
         case "Tag":
             tag = str(node.tag).strip().lower()
             if tag in ("li", "dd", "dt"):
