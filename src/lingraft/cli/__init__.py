@@ -12,6 +12,7 @@ from lingraft.cli import (
     compare,
     demo,
     doctor,
+    donors,
     evaluate,
     export,
     finetune,
@@ -55,6 +56,7 @@ app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(lexicon.app, name="lexicon")
 app.add_typer(xquad.app, name="xquad")
 app.add_typer(recipes.app, name="recipes")
+app.add_typer(donors.app, name="donors")
 
 
 def _version(wanted: bool) -> None:

@@ -50,6 +50,14 @@ def parallel(source: str, target: str) -> Iterator[tuple[int, str, str]]:
             yield page, *key
 
 
+def rows(code: str) -> Iterator[tuple[int, str]]:
+    """(page number, text) of every row, the same paragraph in every language; "" where it is not translated.
+
+    Raises LanguageError where the language is not bundled.
+    """
+    return zip(_pages(), _texts(known(code)), strict=True)
+
+
 def _held_out(page: int) -> bool:
     return page % HELD_OUT_EVERY == HELD_OUT_EVERY // 2
 

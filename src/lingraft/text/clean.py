@@ -68,14 +68,17 @@ def foreign(language: str) -> Callable[[str], bool]:
 
     Raises LanguageError where the language's script is not known.
     """
-    script = parse(language).script
-    if script == UNKNOWN_SCRIPT:
+    if parse(language).script == UNKNOWN_SCRIPT:
         raise LanguageError(
             f"The script of {language!r} is not known, so lines in another one cannot be dropped. "
             f"Name it in the code, as in '{language}-Latn', or leave 'script' out of the cleaning."
         )
-    own = "".join(rf"\p{{Script={name}}}" for name in SCRIPTS.get(script, [script]))
-    others = regex.compile(rf"[\p{{L}}--\p{{Script=Common}}--[{own}]]", regex.V1)
-    letters = regex.compile(r"[\p{L}--\p{Script=Common}]", regex.V1)
+    others, letters = letters_of(parse(language).script)
     # Most lines have no letter of another script: a search that finds none is ten times faster than counting.
     return lambda line: others.search(line) is not None and 2 * len(others.findall(line)) > len(letters.findall(line))
+
+
+def letters_of(script: str) -> tuple[regex.Pattern[str], regex.Pattern[str]]:
+    """What finds the letters of other scripts than this one (ISO 15924), and what finds those of any script."""
+    own = "".join(rf"\p{{Script={name}}}" for name in SCRIPTS.get(script, [script]))
+    return regex.compile(rf"[\p{{L}}--\p{{Script=Common}}--[{own}]]", regex.V1), regex.compile(r"[\p{L}--\p{Script=Common}]", regex.V1)

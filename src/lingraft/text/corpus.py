@@ -94,8 +94,8 @@ class Corpus:
         """Whether a unit belongs to the held-out part."""
         return document.number % self.held_out_every == self.held_out_every // 2
 
-    def documents(self) -> Iterator[Document]:
-        """All units: the documents, long ones cut at line borders into units of at most `section` characters.
+    def documents(self, section: int | None = None) -> Iterator[Document]:
+        """All units: the documents, long ones cut at line borders into units of at most `section` characters (by default, the property).
 
         A line longer than that is a unit; pages of the bundled text are never cut. Raises TextError where a place cannot be read.
         """
@@ -106,7 +106,7 @@ class Corpus:
                     if lines := self._prepare(page.lines, cleaner):
                         yield Document(lines, page.number)
                 continue
-            for lines in _units(self._batches(place, cleaner), self.section):
+            for lines in _units(self._batches(place, cleaner), section or self.section):
                 yield Document(lines, number)
                 number += 1
 
@@ -251,7 +251,7 @@ def _expand(spec: str, code: str, spool: Path | None) -> list[str]:
     if spec == "bundled" or spec.startswith("bundled:"):
         return ["bundled:" + bundled.known(spec.removeprefix("bundled:") if ":" in spec else code)]
     if Path(spec).is_dir():
-        return [_in_folder(Path(spec), code)]
+        return _in_folder(Path(spec), code)
     files = [spec] if Path(spec).exists() else sorted(path for path in glob.glob(spec, recursive=True) if Path(path).is_file())
     if not files:
         what = "No file matches" if glob.has_magic(spec) else "There is no file"
@@ -262,15 +262,19 @@ def _expand(spec: str, code: str, spool: Path | None) -> list[str]:
     return files
 
 
-def _in_folder(folder: Path, code: str) -> str:
-    """The file of a language in a folder: CODE.txt, CODE.jsonl.gz … Raises TextError unless there is exactly one."""
+def _in_folder(folder: Path, code: str) -> list[str]:
+    """The file of a language in a folder: CODE.txt, CODE.jsonl.gz …, or the Wikipedia dumps CODEwiki-*.xml.bz2.
+
+    Raises TextError unless there is exactly one file, or a dump.
+    """
     endings = [form + packed for form in FORMATS for packed in ("", *COMPRESSIONS)]
     found = [str(folder / (code + ending)) for ending in endings if (folder / (code + ending)).is_file()]
     if len(found) > 1:
         raise TextError(f"{folder} holds the text of {code!r} more than once: {', '.join(found)}. Name one of them.")
+    found = found or sorted(map(str, folder.glob(f"{code.replace('-', '_').lower()}wiki-*.xml*")))
     if not found:
-        raise TextError(f"{folder} holds no {code}.txt (nor .jsonl or .parquet, nor one of them as .gz, .xz or .zst).")
-    return found[0]
+        raise TextError(f"{folder} holds no {code}.txt (nor .jsonl or .parquet, nor one of them as .gz, .bz2, .xz or .zst).")
+    return found
 
 
 def _spool(spool: Path | None) -> str:

@@ -1,9 +1,11 @@
-"""From the bytes of a file to lines, at constant memory: encodings, compression, and the formats .txt, .jsonl and .parquet.
+"""From the bytes of a file to lines, at constant memory: encodings, compression, and the formats .txt, .jsonl, .parquet
+and .xml, a Wikipedia dump.
 
 Every reader yields *batches*: lists of raw lines in which an empty line ends a document. That one convention carries documents of any
 length, since a batch may end anywhere.
 """
 
+import bz2
 import codecs
 import gzip
 import io
@@ -20,8 +22,9 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from lingraft.errors import TextError, suggest
+from lingraft.text.wiki import articles
 
-COMPRESSIONS = (".gz", ".xz", ".zst")
+COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
 FORMATS = (".txt", ".jsonl", ".parquet")
 CHUNK = 1 << 20
 LONGEST_LINE = 20_000  # characters
@@ -57,6 +60,8 @@ def read(path: str, errors: Errors, column: str | None = None) -> Iterator[Batch
             yield from records(_json_texts(stream, path, errors, column))
         elif suffix == ".parquet":
             yield from records(_parquet_texts(stream, path, column))
+        elif suffix.startswith(".xml"):  # of a dump in parts: .xml-p1p1000.bz2
+            yield from records(articles(stream, path))
         else:
             yield from _plain(stream, path, errors)
 
@@ -118,6 +123,8 @@ def _decompressed(raw: IO[bytes], suffix: str) -> IO[bytes]:
     """The stream that a file's ending asks for."""
     if suffix == ".gz":
         return io.BufferedReader(gzip.GzipFile(fileobj=raw), CHUNK)
+    if suffix == ".bz2":
+        return bz2.BZ2File(raw)
     if suffix == ".xz":
         return lzma.LZMAFile(raw)
     if suffix == ".zst":
