@@ -2,7 +2,7 @@
 
 import typer
 
-from lingraft.cli import donors_corpus
+from lingraft.cli import donors_corpus, donors_scores, donors_zero_shot
 
 app = typer.Typer(name="donors", help="Find out which languages help which.", no_args_is_help=True)
 
@@ -13,3 +13,5 @@ def _donors() -> None:
 
 
 app.command("corpus")(donors_corpus.corpus)
+app.command("scores")(donors_scores.scores)
+app.command("zero-shot")(donors_zero_shot.zero_shot)

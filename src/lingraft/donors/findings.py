@@ -1,7 +1,7 @@
-"""What a map says as a whole, each with its interval: asymmetry, harm, donation against monolingual score, script, family, English.
+"""What a map says as a whole, with intervals: asymmetry, harm, donation against monolingual score, script, family, English.
 
-A finding is {value, low, high, n, says}; a test has its `p` too. Two kinds of interval: of a number that describes these languages seeds and
-sentences are drawn again; of one that is to hold for languages (a correlation, a ratio) languages are too.
+A finding is {value, low, high, n, says}; a test has its `p` too. Two kinds of interval: of a number that describes these languages seeds
+and sentences are drawn again; of one that is to hold for languages (a correlation, a ratio) languages are too.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -129,7 +129,9 @@ def grouped(gains: Gains, group: str, labels: Mapping[str, str], what: str, seed
 def _group_says(found: Finding, group: str, what: str, within: Array, across: Array) -> str:
     verdict = "differs" if found["p"] < 0.05 else "does not differ surely"
     if what == "mean":
-        numbers = f"{100 * within.mean():+.1f} % within a {group} ({len(within)} pairs), {100 * across.mean():+.1f} % across ({len(across)})"
+        numbers = (
+            f"{100 * within.mean():+.1f} % within a {group} ({len(within)} pairs), {100 * across.mean():+.1f} % across ({len(across)})"
+        )
         return f"Mean F {verdict}: {numbers}; permutation p = {found['p']:.3f}."
     levene = stats.levene(within, across, center="median").pvalue
     numbers = f"standard deviation {100 * within.std(ddof=1):.1f} % within a {group}, {100 * across.std(ddof=1):.1f} % across"

@@ -72,7 +72,9 @@ def gains(grid: Path, mode: Mode | None = None, draws: int = DRAWS, seed: int = 
     diagonal = np.arange(n)
     F[diagonal, diagonal] = F_draws[:, diagonal, diagonal] = np.nan
     if not np.isfinite(F).any():
-        raise RunError(f"{grid} has no pair together with its target alone. {len(missing)} cells are missing, {next(iter(missing))!r} first.")
+        raise RunError(
+            f"{grid} has no pair together with its target alone. {len(missing)} cells are missing, {next(iter(missing))!r} first."
+        )
     return Gains(languages, chosen, len(seeds), F, alone, F_draws, alone_draws, count, list(missing))
 
 
@@ -132,7 +134,7 @@ def _mode(grid: Path, records: Mapping[str, Record], plan: Mapping[str, Any], as
         raise RunError(f"There is no mode {asked!r}. {suggest(asked, get_args(Mode))}")
     if asked is None and "mode" not in plan and len(found) > 1:
         raise RunError(f"{grid} has pairs that were trained jointly and in sequence. Say which with --mode.")
-    chosen: Mode = asked or plan.get("mode") or next(iter(found), "joint")
+    chosen: Mode = asked or plan.get("mode") or (next(iter(found)) if found else "joint")
     if chosen not in found:
         raise RunError(f"{grid} has no finished pair in the mode {chosen!r}. Run them with: lingraft donors run CORPUS --out {grid}")
     return chosen

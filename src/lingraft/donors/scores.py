@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,14 @@ TYPES = {(True, False): "O", (False, True): "AB+", (True, True): "A", (False, Fa
 def scores(grid: str | Path, *, mode: Mode | None = None, draws: int = DRAWS, seed: int = 0, plots: bool = True) -> dict[str, Any]:
     """What GRID/scores/scores.json holds, after writing it, CSV files and plots beside it.
 
-    grid: folder of `lingraft donors run`. mode: joint or sequential, where it has pairs of both. draws: of the bootstrap, seeded with `seed`.
-    Raises RunError where there is nothing to compare, or cells were not run alike.
+    grid: folder of `lingraft donors run`. mode: joint or sequential, where it has pairs of both. draws: of the bootstrap, seeded with
+    `seed`. Raises RunError where there is nothing to compare, or cells were not run alike.
     """
     grid = Path(grid)
     found = gains(grid, mode, draws, seed)
     told = assemble(found, seed)
     told["failed"] = failed(grid, found.missing)
-    told["findings"] |= hypotheses(grid, told, draws, seed)
+    told["findings"] |= hypotheses(grid, told)
     out = grid / FOLDER
     write_tables(told, out)
     if plots:
@@ -111,7 +112,7 @@ def histogram(found: Gains) -> dict[str, dict[str, Any]]:
     n, told = int(np.isfinite(found.F).sum()), {}
     for name, (low, high) in CATEGORIES.items():
         first, last = ends(((found.F_draws >= low) & (found.F_draws < high)).sum(axis=(1, 2)))
-        count = int(((found.F >= low) & (found.F < high)).sum())
+        count = int(((low <= found.F) & (high > found.F)).sum())
         bounds = {"from": low if np.isfinite(low) else None, "to": high if np.isfinite(high) else None}
         told[name] = {**bounds, "pairs": count, "low": float(first), "high": float(last), "n": n}
     return told
@@ -119,20 +120,27 @@ def histogram(found: Gains) -> dict[str, dict[str, Any]]:
 
 def notes(found: Gains) -> list[str]:
     """What a reader must know of the intervals and the sums."""
-    both = {"joint": "One model is trained on both languages of a pair.", "sequential": "A pair's model is trained on the source, then on the target."}
+    both = {
+        "joint": "One model is trained on both languages of a pair.",
+        "sequential": "A pair's model is trained on the source, then on the target.",
+    }
     told = [both[found.mode]]
     if found.seeds == 1:
         told.append("One seed: intervals are over held-out sentences alone, and leave out how much a number moves from seed to seed.")
     elif found.seeds < 5:
         told.append(f"Intervals are over {found.seeds} seeds and held-out sentences; so few seeds make them too narrow.")
     if found.missing:
-        told.append(f"{len(found.missing)} cells are missing: D and R of their languages are means of the pairs there, times the full number.")
+        told.append(
+            f"{len(found.missing)} cells are missing: D and R of their languages are means of the pairs there, times the full number."
+        )
     return told
 
 
 def failed(grid: Path, missing: Sequence[str]) -> list[str]:
     """Those of the missing cells that were tried."""
-    return [name for name in missing if (grid / "failed" / f"{name}.json").exists()]
+    place = grid / "failures.jsonl"
+    tried = {json.loads(line)["cell"] for line in place.read_text(encoding="utf-8").splitlines() if line} if place.exists() else set()
+    return [name for name in missing if name in tried]
 
 
 def write_tables(told: Mapping[str, Any], out: Path) -> None:
@@ -153,10 +161,11 @@ def write_tables(told: Mapping[str, Any], out: Path) -> None:
         if "monolingual" in about
     ]
     _write_csv(out / "monolingual.csv", ["language", *own, *numbers], alone)
-    keys = ("value", "low", "high", "p", "n", "says")
-    _write_csv(out / "findings.csv", ["finding", *keys], [[name, *(f.get(key) for key in keys)] for name, f in told["findings"].items()])
-    keys = ("from", "to", "pairs", "low", "high")
-    _write_csv(out / "histogram.csv", ["category", *keys], [[name, *(bar[key] for key in keys)] for name, bar in told["histogram"].items()])
+    for name, first, keys in (
+        ("findings", "finding", ["value", "low", "high", "p", "n", "says"]),
+        ("histogram", "category", ["from", "to", "pairs", "low", "high"]),
+    ):
+        _write_csv(out / f"{name}.csv", [first, *keys], [[each, *(found.get(key) for key in keys)] for each, found in told[name].items()])
 
 
 def _write_csv(path: Path, columns: Sequence[str], lines: Sequence[Sequence[Any]]) -> None:
