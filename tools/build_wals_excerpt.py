@@ -4,8 +4,8 @@
     python tools/build_wals_excerpt.py wals_languages.csv wals_values.csv [--out FOLDER]
 
 wals_languages.csv has the columns code, wals_code, wals_name, macroarea, family, genus, latitude, longitude; wals_values.csv has code,
-feature_id, feature_name, value_name. WALS leaves family and genus of an isolate empty: here they get its own name. Only the standard library
-is used.
+feature_id, feature_name, value_name. WALS leaves family and genus of an isolate empty: here they get its own
+name. Only the standard library is used.
 """
 
 import argparse
