@@ -2,14 +2,8 @@
 
 import typer
 
-from lingraft.cli import donors_corpus
+from lingraft.cli import donors_corpus, donors_run
 
 app = typer.Typer(name="donors", help="Find out which languages help which.", no_args_is_help=True)
-
-
-@app.callback()
-def _donors() -> None:
-    """Find out which languages help which."""
-
-
 app.command("corpus")(donors_corpus.corpus)
+app.command("run")(donors_run.run)
