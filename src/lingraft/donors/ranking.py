@@ -11,10 +11,9 @@ import numpy as np
 import torch
 
 from lingraft.donors.records import Ranks, Score
-from lingraft.donors.sentences import Sentences
 from lingraft.donors.settings import GridSettings
 from lingraft.model.heads import Predictor
-from lingraft.train.batches import Ids
+from lingraft.train.batches import Ids, Sentences
 from lingraft.train.objectives import Vocabulary, masked_language_model
 
 AT_ONCE = 64

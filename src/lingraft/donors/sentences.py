@@ -14,6 +14,7 @@ from lingraft.text.shards import Shards, encode_to_shards
 from lingraft.tokenizer import vocabulary
 from lingraft.train.batches import Sentences
 
+
 def _lines(path: Path) -> Iterator[Document]:
     """Every sentence of a corpus' file as a document."""
     with path.open(encoding="utf-8") as file:

@@ -56,7 +56,7 @@ class Stack:
         return model
 
     @torch.no_grad()
-    def update(self, gradients: tuple[torch.Tensor, torch.Tensor], rates: torch.Tensor, settings: OptimiserSettings) -> None:
+    def update(self, gradients: Sequence[torch.Tensor], rates: torch.Tensor, settings: OptimiserSettings) -> None:
         """AdamW (Loshchilov & Hutter 2019) of every model at its own rate, (m,), each one's gradient clipped by its own norm."""
         self.count += 1
         if settings.clip:
@@ -65,7 +65,14 @@ class Stack:
             for gradient in gradients:
                 gradient.mul_(factor.view(-1, *[1] * (gradient.ndim - 1)))
         first, second = settings.betas
-        held = zip((self.words, self.rest), gradients, self.moments[::2], self.moments[1::2], (1.0, self.decays), strict=True)
+        held = zip(
+            (self.words, self.rest),
+            gradients,
+            self.moments[::2],
+            self.moments[1::2],
+            (torch.ones((), device=self.rest.device), self.decays),
+            strict=True,
+        )
         for values, gradient, mean, square, decays in held:
             rate = rates.view(-1, *[1] * (values.ndim - 1))
             values.mul_(1 - rate * settings.weight_decay * decays)
@@ -160,7 +167,14 @@ def losses(stack: Stack, parameters: Parameters, arrays: Sequence[torch.Tensor])
 
 
 def train_together(
-    models: Sequence[Any], data: Sequence[Any], seeds: Sequence[int], totals: Sequence[int], settings: Any, pad: int, device: torch.device, bfloat16: bool
+    models: Sequence[Any],
+    data: Sequence[Any],
+    seeds: Sequence[int],
+    totals: Sequence[int],
+    settings: Any,
+    pad: int,
+    device: torch.device,
+    bfloat16: bool,
 ) -> Iterator[tuple[int, Any]]:
     """Train m models, each on its own data for its own number of steps; yield (number, model) as each is done, in place.
 
