@@ -2,11 +2,13 @@
 
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lingraft.donors.corpus import read
 from lingraft.donors.grid import selected, settings_of
+from lingraft.donors.records import Cell
 from lingraft.donors.training import Kit, learned, planned_steps
 from lingraft.errors import RecipeError
 from lingraft.speed import pace
@@ -29,16 +31,21 @@ def estimate(corpus: str | Path, *, out: str | Path, recipe: str = "", **asked: 
         lines = [f"cells   {len(wanted):,}: " + ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())]
         lines.append(f"        {len(wanted) - len(missing):,} are there")
         if missing:
-            longest = max(missing, key=lambda one: steps[one])
-            model = kit.new_model(0)
-            measured = pace(model, kit.settings.phase(), Data(kit.text(learned(longest)), kit.vocabulary))
-            size, total = sum(parameter.numel() for parameter in model.parameters()), sum(steps.values())
-            lines += [
-                f"model   {size:,} parameters, {kit.vocabulary.size:,} tokens in the vocabulary",
-                f"steps   {total:,} in all, {steps[longest]:,} in the longest cell"
-                + (": at most, as the number of epochs is yet to be chosen" if kit.settings.choose_epochs else ""),
-                f"time    {total * measured.seconds / 3600:,.2f} hours of this machine, one by one, at {measured.seconds:.3g} s a step, measured",
-                f"memory  {measured.memory / 1e6:,.0f} MB for a process, measured; {16 * size / 1e6:,.0f} MB more for each model that is batched",
-                f"disk    {4 * size * len(missing) / 1e9:,.1f} GB, where models are kept",
-            ]
+            lines += _measured(kit, steps)
     return "\n".join(lines)
+
+
+def _measured(kit: Kit, steps: Mapping[Cell, int]) -> list[str]:
+    longest, settings = max(steps, key=lambda one: steps[one]), kit.settings
+    model = kit.new_model(0)
+    measured = pace(model, settings.phase(), Data(kit.text(learned(longest)), kit.vocabulary))
+    size, total = sum(parameter.numel() for parameter in model.parameters()), sum(steps.values())
+    most = " (at most: the number of epochs is yet to be chosen)" if settings.choose_epochs else ""
+    hours, held = total * measured.seconds / 3600, 16 * size / 1e6
+    return [
+        f"model   {size:,} parameters, {kit.vocabulary.size:,} tokens in the vocabulary",
+        f"steps   {total:,} in all, {steps[longest]:,} in the longest cell{most}",
+        f"time    {hours:,.2f} hours of this machine, one by one, at {measured.seconds:.3g} s a step, measured",
+        f"memory  {measured.memory / 1e6:,.0f} MB for a process, measured; with --engine batched {held:,.0f} MB more for each further model",
+        f"disk    {4 * size * len(steps) / 1e9:,.1f} GB, where all models are kept",
+    ]
