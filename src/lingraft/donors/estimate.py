@@ -46,6 +46,6 @@ def _measured(kit: Kit, steps: Mapping[Cell, int]) -> list[str]:
         f"model   {size:,} parameters, {kit.vocabulary.size:,} tokens in the vocabulary",
         f"steps   {total:,} in all, {steps[longest]:,} in the longest cell{most}",
         f"time    {hours:,.2f} hours of this machine, one by one, at {measured.seconds:.3g} s a step, measured",
-        f"memory  {measured.memory / 1e6:,.0f} MB for a process, measured; with --engine batched {held:,.0f} MB more for each further model",
+        f"memory  {measured.memory / 1e6:,.0f} MB for a process, measured; with --engine batched {held:,.0f} MB more for each model",
         f"disk    {4 * size * len(steps) / 1e9:,.1f} GB, where all models are kept",
     ]

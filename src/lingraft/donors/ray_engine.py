@@ -36,11 +36,14 @@ def run_cell(kit: Kit, one: Cell) -> Record | str | None:
 
 @contextmanager
 def cluster(options: RayOptions) -> Iterator[Any]:
-    """Ray, connected. Raises MissingExtra where it is not installed, RunError where there is no such cluster."""
+    """Ray, connected; where it is already, as it is. Raises MissingExtra where it is not installed, RunError where there is no such cluster."""
     try:
         import ray
     except ImportError as error:
         raise MissingExtra("--engine ray needs the package ray, which is not installed. Install it: pip install 'lingraft[ray]'") from error
+    if ray.is_initialized():
+        yield ray
+        return
     try:
         ray.init(address=options.address, log_to_driver=False, include_dashboard=False if options.address is None else None)
     except (ConnectionError, ValueError, RuntimeError) as error:

@@ -85,7 +85,7 @@ def objectives_of(settings: Any, kind: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Text for a language model: in blocks, sentences, or pairs of texts; and parallel text, where a phase trains on it: as blocks that hold both
+    """Text for a language model: in blocks, sentences or pairs of texts; and parallel text, where a phase trains on it: as blocks of both
     sides, or as a way from one to the other.
 
     answers: (2,) of each share since the last `measured`, how many of its pairs were judged rightly, of how many.
