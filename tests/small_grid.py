@@ -23,7 +23,7 @@ def make_corpus(folder: Path) -> Path:
             (folder / part / f"{code}.txt").write_text("\n".join(kept) + "\n\nlast one .\n")
     (folder / "all.txt").write_text("".join((folder / "text" / f"{code}.txt").read_text() for code in CODES))
     train_tokenizer("wordpiece", folder / "all.txt", BERT, "[CLS] $A [SEP]", size=200).save_pretrained(folder / "tokenizer")
-    write_json(folder / "corpus.json", {"languages": {code: {} for code in CODES}, "fingerprint": "made"})
+    write_json(folder / "corpus.json", {"plan": {"languages": CODES}, "fingerprint": "made"})
     return folder
 
 

@@ -36,7 +36,8 @@ def run_cell(kit: Kit, one: Cell) -> Record | str | None:
 
 @contextmanager
 def cluster(options: RayOptions) -> Iterator[Any]:
-    """Ray, connected; where it is already, as it is. Raises MissingExtra where it is not installed, RunError where there is no such cluster."""
+    """Ray, connected; as it is, where it is already. Raises MissingExtra where it is not installed,
+    RunError where there is no such cluster."""
     try:
         import ray
     except ImportError as error:
