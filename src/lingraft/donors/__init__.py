@@ -7,6 +7,9 @@ What lies where, each file complete or not there:
     CORPUS/held-out/CODE.txt      sentences to score, one a line, none of them in text/
     CORPUS/tokenizer/             one tokenizer over all languages, a transformers folder
     GRID/grid.json                languages, mode, seeds, settings, fingerprint of the corpus (donors.grid)
+    GRID/epochs.json              the number of epochs, where it is chosen, and the losses that it was chosen by
+    GRID/failures.jsonl           every try of a cell that failed, with the end of its traceback
+    GRID/tokens/, GRID/work/      the corpus as ids; locks, and checkpoints of cells that are being trained
     GRID/cells/NAME/record.json   what one model scored (donors.records)
     GRID/cells/NAME/ranks.safetensors   reciprocal ranks by sentence, for intervals
     GRID/cells/NAME/model/        the model, where models are kept

@@ -13,6 +13,7 @@ from lingraft.text.balance import repeats
 
 Ids = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]
+MULTIPLE = 8  # rows of sentences are as long as the longest of them, rounded up: fewer shapes, and kinder ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,46 @@ class Blocks:
 
     def batch(self, step: int, size: int, seed: int) -> Ids:
         """(size, length) ids of the step's global batch: epoch after epoch, each in an order of its own."""
+        return self.read(drawn(step, size, seed, len(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Sentences:
+    """Sentences, one a row, cut to `length` and padded: what Malkin et al. (2022) train on.
+
+    tokens: (num_tokens,) ids. starts, sizes: (num_sentences,) of each, without specials. before, after: specials around it.
+    """
+
+    tokens: Ids
+    starts: Ids
+    sizes: Ids
+    length: int
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    pad: int
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def cut(self, indices: Ids) -> Ids:
+        """(len(indices),) tokens of rows that are text: specials and what is too long left out."""
+        return np.minimum(self.sizes[indices], self.length - len(self.before) - len(self.after))
+
+    def read(self, indices: Ids, keys: Keys | None = None) -> Inputs:
+        """(len(indices), longest) ids, with their attention mask. keys: not needed."""
+        sizes, around = self.cut(indices), len(self.before) + len(self.after)
+        width = min(self.length, -(-(int(sizes.max()) + around) // MULTIPLE) * MULTIPLE)
+        columns, ends = np.arange(width), (sizes + len(self.before))[:, None]
+        ids = np.full((len(indices), width), self.pad, dtype=np.int64)
+        ids[:, : len(self.before)] = self.before
+        text = (columns >= len(self.before)) & (columns < ends)
+        ids[text] = self.tokens[((self.starts[indices] - len(self.before))[:, None] + columns)[text]]
+        for place, special in enumerate(self.after):
+            np.put_along_axis(ids, ends + place, special, axis=1)
+        return Inputs(ids, {"attention_mask": (columns < ends + len(self.after)).astype(np.int64)})
+
+    def batch(self, step: int, size: int, seed: int) -> Inputs:
+        """`size` sentences: epoch after epoch, each in an order of its own."""
         return self.read(drawn(step, size, seed, len(self)))
 
 

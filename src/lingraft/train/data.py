@@ -10,7 +10,7 @@ from torch import nn
 
 from lingraft.errors import RecipeError
 from lingraft.model.heads import Predictor
-from lingraft.train.batches import Blocks, Ids, Inputs, Mixture, Spoken
+from lingraft.train.batches import Blocks, Ids, Inputs, Mixture, Sentences, Spoken
 from lingraft.train.crossing import Crossing
 from lingraft.train.objectives import (
     NOT_ASKED,
@@ -85,13 +85,13 @@ def objectives_of(settings: Any, kind: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Text for a language model: in blocks, or as pairs of texts; and parallel text, where a phase trains on it: as blocks that hold both
+    """Text for a language model: in blocks, sentences or pairs of texts; and parallel text, where a phase trains on it: as blocks of both
     sides, or as a way from one to the other.
 
     answers: (2,) of each share since the last `measured`, how many of its pairs were judged rightly, of how many.
     """
 
-    blocks: Blocks | Mixture | Pairs | Spoken
+    blocks: Blocks | Mixture | Pairs | Sentences | Spoken
     vocabulary: Vocabulary
     parallel: Translations | None = None
     crossing: Crossing | None = None
