@@ -2,7 +2,7 @@
 
 import typer
 
-from lingraft.cli import donors_corpus
+from lingraft.cli import donors_choose, donors_corpus
 
 app = typer.Typer(name="donors", help="Find out which languages help which.", no_args_is_help=True)
 
@@ -13,3 +13,4 @@ def _donors() -> None:
 
 
 app.command("corpus")(donors_corpus.corpus)
+app.command("choose")(donors_choose.choose)

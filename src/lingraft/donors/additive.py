@@ -1,4 +1,4 @@
-"""F as a two-way table with noise: what a donor gives, what a recipient takes, and what is left to the pair, each shrunk by how much it varies.
+"""F as a two-way table: what a donor gives, what a recipient takes, and what is left to the pair, each shrunk by how much it varies.
 
     F(s→t) = μ + d_s + r_t + e_st + noise,   d ~ N(0, τ_d²), r ~ N(0, τ_r²), e ~ N(0, τ_e²)
 

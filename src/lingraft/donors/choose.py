@@ -45,8 +45,8 @@ def choose(
 ) -> dict[str, Any]:
     """Donors for the language `code`, the best first, and sets of `size` donors.
 
-    grid: folder of `lingraft donors run`. mode: joint or sequential, where it has pairs of both. text: a file with text in a language that is
-    not in the map; with it `corpus`, that the map was made of, whose tokenizer and text it is compared with. seed: of the random set.
+    grid: folder of `lingraft donors run`. mode: joint or sequential, where it has pairs of both. text: a file with text in a language that
+    is not in the map; with it `corpus`, that the map was made of, whose tokenizer and text it is compared with. seed: of the random set.
 
     Returns {"for", "name", "known", "donors": [{"code", "name", "gain", "low", "high", "measured", "F"}], "sets": {most, least, random,
     control: {"languages", "gain", "low", "high"}}, "error", "notes"}; "known" says whether the language was run.
@@ -59,7 +59,9 @@ def choose(
     model = fit(found.F, *noise_of(found))
     candidates = [other for other in found.languages if other != language.code]
     if not 1 <= size <= len(candidates):
-        raise RunError(f"--size {size}: the map has {len(candidates)} languages that can help {language.code!r}. Ask for 1 to {len(candidates)}.")
+        raise RunError(
+            f"--size {size}: the map has {len(candidates)} languages that can help {language.code!r}. Ask for 1 to {len(candidates)}."
+        )
     if is_known:
         outlook = measured_outlook(found, model, language.code)
     else:
@@ -107,7 +109,7 @@ def additive_error(found: Gains, model: Additive) -> dict[str, Any]:
     F = found.F[there]
     by_effects = float(np.abs(model.left_out(found.F)[there] - F).mean())
     by_mean = float(np.abs((F.sum() - F) / (len(F) - 1) - F).mean())
-    says = f"A pair left out is guessed from donor and recipient to {by_effects:.4f} on average; by the mean of all pairs to {by_mean:.4f}."
+    says = f"A measured pair left out is guessed from donor and recipient with a mean error of {by_effects:.1%}, by the mean of all with {by_mean:.1%}."
     return {"model": {"mae": by_effects}, "naive": {"mean": {"mae": by_mean}}, "better": by_effects < by_mean, "n": len(F), "says": says}
 
 
@@ -118,8 +120,8 @@ def taking(found: Gains, model: Additive) -> dict[str, float]:
 
 
 def sets(ranked: Sequence[str], recipience: Mapping[str, float], size: int, seed: int) -> dict[str, list[str]]:
-    """The four kinds of sets of Malkin et al. 2022, section 6, for one language: of its best donors, its worst, of any, and the control, the
-    languages that take most and those that take least from others, half and half."""
+    """The four kinds of sets of Malkin et al. 2022, table 2, for one language: its best donors, its worst, any, and the control, half of
+    which are the languages that take most from others and half those that take least."""
     takers = sorted((code for code in ranked if code in recipience), key=lambda code: -recipience[code])
     most, least = -(-size // 2), size // 2
     random = np.random.default_rng(seed).choice(len(ranked), size=size, replace=False)
@@ -134,7 +136,15 @@ def sets(ranked: Sequence[str], recipience: Mapping[str, float], size: int, seed
 def _donor(outlook: Outlook, code: str) -> dict[str, Any]:
     gain, reach = outlook.gain[code], outlook.reach([code])
     F = outlook.known.get(code)
-    return {"code": code, "name": parse(code).name, "gain": gain, "low": gain - reach, "high": gain + reach, "measured": F is not None, "F": F}
+    return {
+        "code": code,
+        "name": parse(code).name,
+        "gain": gain,
+        "low": gain - reach,
+        "high": gain + reach,
+        "measured": F is not None,
+        "F": F,
+    }
 
 
 def _set(outlook: Outlook, codes: Sequence[str]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ LEAST_TOKENS, MOST_TOKENS = 100, 200_000
 """Of a text that is compared; more are not read."""
 
 SURE = 0.05
-"""The model is used where its error is smaller than the best naive guess's with a chance of less than this (paired t-test over languages)."""
+"""The model is used where its error is smaller than the best naive guess's with a p below this (paired t-test over languages, one-sided)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class Tokens:
 
 
 def pair_features(source: str, target: str, texts: Mapping[str, Tokens]) -> list[float]:
-    """FEATURES of a pair: share of WALS features with the same value among those known of both, same genus, same family, distance in degrees,
-    same script, share of the recipient's distinct tokens that the donor has, distinct tokens per token of both. Not a number: not known."""
+    """FEATURES of a pair: share of WALS features with the same value among those known of both, same genus, same family, distance in
+    degrees, same script, share of the recipient's distinct tokens that the donor has, distinct tokens per token of both. Not a number: not known."""
     one, other = known().get(source), known().get(target)
     found = [np.nan] * 4
     if one and other:
@@ -137,10 +137,17 @@ def judge(F: Array, guesses: Mapping[str, Array]) -> dict[str, Any]:
     naive = {name: quality[name] for name in NAIVE if name in quality}
     best = min(naive, key=lambda name: naive[name]["mae"])
     model, other = (_by_language(np.abs(guesses[name] - F)) for name in ("model", best))
-    told = [f"{kind} off by {found['mae']:.4f}{_ranks(found)}" for kind, found in (("the model is", quality["model"]), (NAIVE[best], naive[best]))]
+    told = [
+        f"{kind} off by {found['mae']:.1%}{_ranks(found)}"
+        for kind, found in (("the model is", quality["model"]), (NAIVE[best], naive[best]))
+    ]
     p = float(stats.ttest_rel(model, other, alternative="less").pvalue) if len(model) > 2 and (model != other).any() else 1.0
     says = f"Each of {len(model)} languages left out in turn: {told[0]}, {told[1]} (p = {p:.3f}). "
-    says += "The model is used." if p < SURE else f"The model is not surely better than this naive guess, which is used instead: {NAIVE[best]}."
+    says += (
+        "The model is used." if p < SURE else f"The model is not surely better than this naive guess, which is used instead: {NAIVE[best]}."
+    )
+    if p >= SURE and not np.ptp(guesses[best][np.isfinite(F)]):
+        says += " It cannot tell donors apart: they stand in the order of their own means."
     n = int(np.isfinite(F).sum())
     return {
         "model": quality["model"], "naive": naive, "best_naive": best, "better": p < SURE, "p": p, "used": "model" if p < SURE else best,
@@ -148,8 +155,8 @@ def judge(F: Array, guesses: Mapping[str, Array]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _quality(F: Array, values: Array) -> dict[str, float | None]:
-    """mae: mean absolute error of the pairs; rank: mean over recipients of Spearman's correlation of donors, null where all are guessed alike."""
+def _quality(F: Array, values: Array) -> dict[str, Any]:
+    """mae: mean absolute error of pairs. rank: mean over recipients of Spearman's correlation of donors, null where all are guessed alike."""
     ranks = []
     for truth, guessed in zip(F.T, values.T, strict=True):
         both = np.isfinite(truth) & np.isfinite(guessed)
@@ -158,7 +165,7 @@ def _quality(F: Array, values: Array) -> dict[str, float | None]:
     return {"mae": float(np.nanmean(np.abs(values - F))), "rank": float(np.mean(ranks)) if ranks else None}
 
 
-def _ranks(found: Mapping[str, float | None]) -> str:
+def _ranks(found: Mapping[str, Any]) -> str:
     return "" if found["rank"] is None else f" (rank correlation of donors {found['rank']:.2f})"
 
 

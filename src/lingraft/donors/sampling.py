@@ -35,9 +35,9 @@ def next_cells(
 ) -> list[Cell]:
     """The `number` cells to run next, or as many as are left. done: names of cells.
 
-    For each seed, first the languages alone, which every F needs; then a connected design in which each language is in about as many pairs
-    as any other; then, with `gains`, pairs whose outcome is expected to settle most of the order of donation and of recipience; without, the
-    balanced design goes on.
+    For each seed, first the languages alone, which every F needs; then a connected design in which each language is in about as many
+    pairs as any other; then, with `gains`, pairs whose outcome is expected to settle most of the order of donation and of recipience;
+    without, the balanced design goes on.
     """
     chosen: list[Cell] = []
     for seed in range(seeds):
@@ -98,14 +98,17 @@ def _parts(num_languages: int, pairs: Collection[Pair]) -> list[int]:
 
 def _balanced(left: Sequence[Pair], degree: Array, part: Sequence[int]) -> Pair:
     """The pair of languages that are in fewest pairs; of those, one that connects what was not; then the nearest in order."""
-    return min(left, key=lambda pair: (max(degree[list(pair)]), sum(degree[list(pair)]), part[pair[0]] == part[pair[1]], abs(pair[0] - pair[1]), pair))
+    return min(
+        left,
+        key=lambda pair: (max(degree[list(pair)]), sum(degree[list(pair)]), part[pair[0]] == part[pair[1]], abs(pair[0] - pair[1]), pair),
+    )
 
 
 def _settled(model: Additive, left: Sequence[Pair], noise: float, mode: Mode) -> Array:
     """(pairs,) how much each pair is expected to tell of the order of D and of R.
 
-    Of two languages whose sums differ by z standard deviations of what is not known of the difference, an observation counts by the share of
-    that variance which it removes, times the density of the normal distribution at z: it matters where the order is open.
+    Of two languages whose sums differ by z standard deviations of what is not known of the difference, an observation counts by the share
+    of that variance which it removes, times the density of the normal distribution at z: it matters where the order is open.
     """
     n, gain = len(model.mean), np.zeros(len(left))
     off = ~np.eye(n, dtype=bool)
@@ -142,13 +145,19 @@ def _foreseen(model: Additive, pair: Pair, noise: float, mode: Mode) -> Additive
 
 
 def simulate(
-    F: Array, seed: int = 0, *, noise: Array | None = None, mode: Mode = "joint", orders: int = ORDERS, fractions: Sequence[float] = FRACTIONS
+    F: Array,
+    seed: int = 0,
+    *,
+    noise: Array | None = None,
+    mode: Mode = "joint",
+    orders: int = ORDERS,
+    fractions: Sequence[float] = FRACTIONS,
 ) -> list[dict[str, float]]:
     """Run a whole map over again, pair by pair, in the order of `next_pairs` and in random order.
 
     F: (n, n) of a map without a gap. noise: (n, n) variances. Returns for each fraction of pairs that were run {"fraction", "pairs",
-    "active_D", "active_R", "random_D", "random_R"}: Spearman's correlation of the estimated D and R with those of the whole map, the mean over
-    `orders`. Both kinds of order are estimated alike, by the additive model. Raises RunError where pairs are missing.
+    "active_D", "active_R", "random_D", "random_R"}: Spearman's correlation of the estimated D and R with those of the whole map, the
+    mean over `orders`. For both kinds of order pairs that were not run are taken from the additive model. Raises RunError where pairs are missing.
     """
     n = len(F)
     off = ~np.eye(n, dtype=bool)
@@ -160,15 +169,16 @@ def simulate(
     rows: list[dict[str, float]] = [{"fraction": size / len(pairs), "pairs": size} for size in sizes]
     for _ in range(orders):
         some = generator.permutation(n)
+        state_F, state_noise = F[np.ix_(some, some)], noise[np.ix_(some, some)]
         shuffled = [pairs[i] for i in generator.permutation(len(pairs))]
         for kind in ("active", "random"):
             ran: list[Pair] = []
             for row, size in zip(rows, sizes, strict=True):
-                there = _shown(F[np.ix_(some, some)], ran, mode)
-                state = (there, noise[np.ix_(some, some)])
+                state = (_shown(state_F, ran, mode), state_noise)
                 ran += next_pairs(n, ran, size - len(ran), state, mode) if kind == "active" else shuffled[len(ran) : size]
-                estimate = np.where(off, fit(_shown(F[np.ix_(some, some)], ran, mode), state[1]).mean, 0)
-                truth = np.where(off, F[np.ix_(some, some)], 0)
+                there = _shown(state_F, ran, mode)
+                estimate = np.where(np.isfinite(there), there, fit(there, state_noise).mean)
+                estimate, truth = np.where(off, estimate, 0), np.where(off, state_F, 0)
                 for name, axis in (("D", 1), ("R", 0)):
                     right = _rank(estimate.sum(axis=axis), truth.sum(axis=axis))
                     row[f"{kind}_{name}"] = row.get(f"{kind}_{name}", 0.0) + right / orders
