@@ -109,7 +109,7 @@ def additive_error(found: Gains, model: Additive) -> dict[str, Any]:
     F = found.F[there]
     by_effects = float(np.abs(model.left_out(found.F)[there] - F).mean())
     by_mean = float(np.abs((F.sum() - F) / (len(F) - 1) - F).mean())
-    says = f"A measured pair left out is guessed from donor and recipient with a mean error of {by_effects:.1%}, by the mean of all with {by_mean:.1%}."
+    says = f"A measured pair that is left out is guessed from donor and recipient to {by_effects:.1%}, by the mean of all to {by_mean:.1%}."
     return {"model": {"mae": by_effects}, "naive": {"mean": {"mae": by_mean}}, "better": by_effects < by_mean, "n": len(F), "says": says}
 
 

@@ -25,7 +25,7 @@ LEAST_TOKENS, MOST_TOKENS = 100, 200_000
 """Of a text that is compared; more are not read."""
 
 SURE = 0.05
-"""The model is used where its error is smaller than the best naive guess's with a p below this (paired t-test over languages, one-sided)."""
+"""The model is used where its error is smaller than the best naive guess's with a p below this (one-sided paired t-test over languages)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Tokens:
 
 def pair_features(source: str, target: str, texts: Mapping[str, Tokens]) -> list[float]:
     """FEATURES of a pair: share of WALS features with the same value among those known of both, same genus, same family, distance in
-    degrees, same script, share of the recipient's distinct tokens that the donor has, distinct tokens per token of both. Not a number: not known."""
+    degrees, same script, share of the recipient's distinct tokens that the donor has, distinct tokens per token of both. nan: unknown."""
     one, other = known().get(source), known().get(target)
     found = [np.nan] * 4
     if one and other:
@@ -146,8 +146,6 @@ def judge(F: Array, guesses: Mapping[str, Array]) -> dict[str, Any]:
     says += (
         "The model is used." if p < SURE else f"The model is not surely better than this naive guess, which is used instead: {NAIVE[best]}."
     )
-    if p >= SURE and not np.ptp(guesses[best][np.isfinite(F)]):
-        says += " It cannot tell donors apart: they stand in the order of their own means."
     n = int(np.isfinite(F).sum())
     return {
         "model": quality["model"], "naive": naive, "best_naive": best, "better": p < SURE, "p": p, "used": "model" if p < SURE else best,
@@ -156,7 +154,7 @@ def judge(F: Array, guesses: Mapping[str, Array]) -> dict[str, Any]:
 
 
 def _quality(F: Array, values: Array) -> dict[str, Any]:
-    """mae: mean absolute error of pairs. rank: mean over recipients of Spearman's correlation of donors, null where all are guessed alike."""
+    """mae: mean absolute error. rank: mean over recipients of Spearman's correlation of donors, null where all are guessed alike."""
     ranks = []
     for truth, guessed in zip(F.T, values.T, strict=True):
         both = np.isfinite(truth) & np.isfinite(guessed)
@@ -203,6 +201,8 @@ def outlook(found: Gains, code: str, grid: Path, text: str | Path | None, corpus
     error = judge(F, guesses)
     guessed = guess(F, features, new)
     errors = guesses[error["used"]] - F
+    if np.ptp(guessed[error["used"]]) < 1e-12:
+        error["says"] += " It guesses all donors alike: they stand in the order of their own means."
     order = np.argsort(-guessed["donor"], kind="stable")
     gain = {languages[i]: float(guessed[error["used"]][i]) for i in order}
     return Outlook(gain, {}, lambda donors: reach(errors, len(donors)), error)

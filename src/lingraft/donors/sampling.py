@@ -107,8 +107,9 @@ def _balanced(left: Sequence[Pair], degree: Array, part: Sequence[int]) -> Pair:
 def _settled(model: Additive, left: Sequence[Pair], noise: float, mode: Mode) -> Array:
     """(pairs,) how much each pair is expected to tell of the order of D and of R.
 
-    Of two languages whose sums differ by z standard deviations of what is not known of the difference, an observation counts by the share
-    of that variance which it removes, times the density of the normal distribution at z: it matters where the order is open.
+    Where the sums of two languages differ by m, and what is not known of it has the variance v, taking them in the order of m costs
+    √v φ(m/√v) − m Φ(−m/√v) on average: their difference, where they stand the other way round. An observation that removes a little of v
+    lowers it by that, times φ(m/√v) / 2√v. This is added up over pairs of languages, of both sums.
     """
     n, gain = len(model.mean), np.zeros(len(left))
     off = ~np.eye(n, dtype=bool)
@@ -122,7 +123,7 @@ def _settled(model: Additive, left: Sequence[Pair], noise: float, mode: Mode) ->
         covariance = effects @ model.covariance @ effects.T + np.diag(own.sum(axis=1 - axis))
         variance = np.diag(covariance)
         apart = np.maximum(variance[:, None] + variance[None, :] - 2 * covariance, 1e-18)
-        open_ = norm.pdf((sums[:, None] - sums[None, :]) / np.sqrt(apart)) / apart * off
+        open_ = norm.pdf((sums[:, None] - sums[None, :]) / np.sqrt(apart)) / np.sqrt(apart) * off
         towards = effects @ model.covariance
         for pairs in ways:
             s, t = pairs.T
@@ -157,7 +158,7 @@ def simulate(
 
     F: (n, n) of a map without a gap. noise: (n, n) variances. Returns for each fraction of pairs that were run {"fraction", "pairs",
     "active_D", "active_R", "random_D", "random_R"}: Spearman's correlation of the estimated D and R with those of the whole map, the
-    mean over `orders`. For both kinds of order pairs that were not run are taken from the additive model. Raises RunError where pairs are missing.
+    mean over `orders`. For both, what was not run is taken from the additive model. Raises RunError where pairs are missing.
     """
     n = len(F)
     off = ~np.eye(n, dtype=bool)
@@ -217,7 +218,7 @@ def rehearse(grid: str | Path, mode: Mode | None = None, seed: int = 0) -> dict[
     grid = Path(grid)
     check_grid(grid)
     found = gains(grid, mode, draws=DRAWS)
-    table = simulate(found.F, seed, noise=noise_of(found)[0], mode=found.mode)
+    table = simulate(found.F, seed, noise=noise_of(found)[0], mode=found.mode, orders=ORDERS)
     picture(table, grid / "scores" / "sampling.png")
     return {"languages": len(found.languages), "pairs": table[-1]["pairs"], "orders": ORDERS, "table": table}
 
