@@ -116,7 +116,7 @@ def _likeliest(y: Array, noise: Array, there: Array) -> Array:
     usual, n = np.log(np.full(3, unit / 3)), len(y)
 
     def surprise(logs: Array) -> float:
-        variances = np.exp(np.clip(logs, usual - 20, usual + 20))
+        variances = np.exp(np.clip(logs, usual - 10, usual + 10))
         precision = there / (variances[2] + noise)
         factor, sums = cho_factor(_information(precision, variances)), _sums(precision * y)
         spread = n * np.log(variances[:2]).sum() - np.log(precision[there]).sum() + 2 * np.log(np.diag(factor[0])).sum()
@@ -124,7 +124,7 @@ def _likeliest(y: Array, noise: Array, there: Array) -> Array:
         return float((spread + fits) / 2 + (((logs - usual) / LOOSE) ** 2).sum() / 2)
 
     found = minimize(surprise, usual, method="Nelder-Mead", options={"maxfev": 150, "xatol": 0.05, "fatol": 0.01})
-    return np.exp(np.clip(found.x, usual - 20, usual + 20))
+    return np.exp(np.clip(found.x, usual - 10, usual + 10))
 
 
 def _information(precision: Array, variances: Array) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from lingraft.donors.additive import Additive, fit, noise_of
 from lingraft.donors.gains import Gains, gains
 from lingraft.donors.records import Mode
-from lingraft.errors import RunError
+from lingraft.errors import LanguageError, RunError
 from lingraft.languages import parse
 
 NORMAL = 1.96  # 95 % of a normal distribution lie within so many standard deviations
@@ -53,31 +53,36 @@ def choose(
     Raises RunError where there is no map, or it has no `size` donors; LanguageError where nothing is known of the language.
     """
     check_grid(Path(grid))
-    language = parse(code)
     found = gains(Path(grid), mode)
-    is_known = language.code in found.languages and bool(np.isfinite(found.F[:, found.languages.index(language.code)]).any())
+    code = code if code in found.languages else parse(code).code
+    is_known = code in found.languages and bool(np.isfinite(found.F[:, found.languages.index(code)]).any())
     model = fit(found.F, *noise_of(found))
-    candidates = [other for other in found.languages if other != language.code]
-    if not 1 <= size <= len(candidates):
-        raise RunError(
-            f"--size {size}: the map has {len(candidates)} languages that can help {language.code!r}. Ask for 1 to {len(candidates)}."
-        )
     if is_known:
-        outlook = measured_outlook(found, model, language.code)
+        outlook = measured_outlook(found, model, code)
     else:
         from lingraft.donors.predict import outlook as predicted
 
-        outlook = predicted(found, language.code, Path(grid), text, corpus)
+        outlook = predicted(found, code, Path(grid), text, corpus)
+    if not 1 <= size <= (most := len(outlook.gain)):
+        raise RunError(f"--size {size}: the map has {most} languages that can help {code!r}. Ask for 1 to {most}.")
     ranked = sorted(outlook.gain, key=lambda donor: -outlook.gain[donor])  # equal gains: as predicted, the better giver first
     return {
-        "for": language.code,
-        "name": language.name,
+        "for": code,
+        "name": name_of(code),
         "known": is_known,
         "donors": [_donor(outlook, donor) for donor in ranked[:size]],
         "sets": {name: _set(outlook, some) for name, some in sets(ranked, taking(found, model), size, seed).items()},
         "error": outlook.error,
         "notes": notes(found, is_known),
     }
+
+
+def name_of(code: str) -> str:
+    """Of a language in English; of one that no register has, its code."""
+    try:
+        return parse(code).name
+    except LanguageError:
+        return code
 
 
 def check_grid(grid: Path) -> None:
@@ -138,7 +143,7 @@ def _donor(outlook: Outlook, code: str) -> dict[str, Any]:
     F = outlook.known.get(code)
     return {
         "code": code,
-        "name": parse(code).name,
+        "name": name_of(code),
         "gain": gain,
         "low": gain - reach,
         "high": gain + reach,

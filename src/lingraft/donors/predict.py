@@ -14,7 +14,7 @@ from lingraft.donors.gains import Gains
 from lingraft.donors.typology import distance, known, shared
 from lingraft.errors import LanguageError, RunError, TextError
 from lingraft.files import read_json
-from lingraft.languages import parse
+from lingraft.languages import UNKNOWN_SCRIPT, parse
 from lingraft.text.read import lines
 
 FEATURES = ("same features", "same genus", "same family", "distance", "same script", "overlap", "donor's types", "recipient's types")
@@ -44,11 +44,19 @@ def pair_features(source: str, target: str, texts: Mapping[str, Tokens]) -> list
     if one and other:
         same, both = shared(one, other)
         found = [same / both if both else np.nan, one.genus == other.genus, one.family == other.family, distance(one, other)]
-    found.append(parse(source).script == parse(target).script)
+    scripts = _script(source), _script(target)
+    found.append(np.nan if UNKNOWN_SCRIPT in scripts else scripts[0] == scripts[1])
     if source in texts and target in texts:
         a, b = texts[source], texts[target]
         return [float(value) for value in (*found, len(a.types & b.types) / len(b.types), a.ratio, b.ratio)]
     return [float(value) for value in found] + [np.nan] * 3
+
+
+def _script(code: str) -> str:
+    try:
+        return parse(code).script
+    except LanguageError:
+        return UNKNOWN_SCRIPT
 
 
 def read_tokens(grid: Path, languages: Sequence[str], code: str, text: str | Path, corpus: str | Path | None) -> dict[str, Tokens]:
