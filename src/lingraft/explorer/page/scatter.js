@@ -1,0 +1,99 @@
+// Donation against recipience, each language with both intervals; the four quarters are the blood types.
+"use strict";
+
+const QUARTERS = [
+  { x: 1, y: -1, words: "O: gives, does not take" }, { x: -1, y: 1, words: "AB+: takes, does not give" },
+  { x: 1, y: 1, words: "gives and takes" }, { x: -1, y: -1, words: "neither gives nor takes" },
+];
+
+const Scatter = {
+  title: "Donors and recipients",
+  help: "To the right languages that give much (D), upwards languages that take much (R), each with its interval. Filled: the blood type is O or AB+. Click a language to put it in focus.",
+
+  mount(stage, width) {
+    Scatter.width = width;
+    Scatter.height = Math.round(width < 600 ? width * 1.15 : Math.min(660, width * 0.7));
+    Scatter.stage = stage;
+  },
+
+  update() {
+    const languages = State.shown().filter((each) => each.D && each.R);
+    const held = document.activeElement && document.activeElement.getAttribute("data-code");
+    Scatter.languages = languages;
+    Scatter.picture = { width: Scatter.width, height: Scatter.height, marks: Scatter.frame(languages) };
+    const svg = d3.select(toSvg(Scatter.picture)).attr("role", "group").attr("aria-label", "Languages by donation and recipience; the table view has the same numbers");
+    const nodes = svg.selectAll("g").data(d3.sort(languages, (each) => -each.D.mean), (each) => each.code).join("g");
+    nodes.attr("class", (each) => `node${each === State.focused() ? " focus" : ""}`).attr("data-code", (each) => each.code);
+    nodes.append("circle").attr("r", 14).attr("fill", "transparent");
+    nodes.append((each) => element(Scatter.dot(each))).attr("class", "face");
+    nodes.attr("transform", (each) => `translate(${Scatter.x(each.D.mean)},${Scatter.y(each.R.mean)})`);
+    for (const node of nodes.nodes()) for (const dot of node.querySelectorAll("circle.face")) { dot.setAttribute("cx", 0); dot.setAttribute("cy", 0); }
+    Scatter.stage.replaceChildren(svg.node());
+    reachable(nodes);
+    if (held) nodes.filter((each) => each.code === held).each(function refocus() { this.focus(); });
+    return `${languages.length} languages by donation and recipience`;
+  },
+
+  dot(each) {
+    const colour = each.D.mean > 0 ? COLOURS.help : COLOURS.harm;
+    const whole = each.type === "O" || each.type === "AB+";
+    return { kind: "circle", cx: Scatter.x(each.D.mean), cy: Scatter.y(each.R.mean), r: 5, fill: whole ? colour : COLOURS.paper, stroke: colour, "stroke-width": 2 };
+  },
+
+  // Axes through zero, quarters, intervals, names where there is room.
+  frame(languages) {
+    const { width, height } = Scatter;
+    const ends = (of) => {
+      const [low, high] = d3.extent(languages.flatMap((each) => [each[of].mean, ...(known(each[of]) ? [each[of].low, each[of].high] : []), 0]));
+      const room = 0.07 * (high - low || 1);
+      return [low - room, high + room];
+    };
+    Scatter.x = d3.scaleLinear(ends("D"), [38, width - 12]).nice();
+    Scatter.y = d3.scaleLinear(ends("R"), [height - 36, 14]).nice();
+    const { x, y } = Scatter;
+    const words = (at) => ({ kind: "text", "font-size": 11, fill: COLOURS.soft, ...at });
+    const line = (d, stroke, wide) => ({ kind: "path", d, stroke, "stroke-width": wide, fill: "none" });
+    const marks = [line(`M${x(0)},14V${height - 36}M38,${y(0)}H${width - 12}`, COLOURS.soft, 1)];
+    for (const tick of x.ticks(width / 110)) marks.push(words({ x: x(tick), y: height - 20, "text-anchor": "middle", text: plain(tick) }));
+    for (const tick of y.ticks(height / 70)) marks.push(words({ x: 33, y: y(tick) + 4, "text-anchor": "end", text: d3.format("+.1f")(tick) }));
+    marks.push(words({ x: width - 12, y: height - 4, "text-anchor": "end", fill: COLOURS.ink, text: "gives: donation D →" }), words({ x: 4, y: 11, fill: COLOURS.ink, text: "↑ takes: recipience R" }));
+    for (const quarter of QUARTERS) {
+      const [px, py] = [quarter.x > 0 ? width - 14 : 42, quarter.y > 0 ? 28 : height - 42];
+      marks.push(words({ x: px, y: py, "text-anchor": quarter.x > 0 ? "end" : "start", "font-size": width < 600 ? 10 : 12, "font-weight": 600, text: quarter.words }));
+    }
+    for (const each of languages) {
+      const [px, py] = [x(each.D.mean), y(each.R.mean)];
+      if (known(each.D)) marks.push(line(`M${x(each.D.low)},${py}H${x(each.D.high)}`, COLOURS.soft, 1));
+      if (known(each.R)) marks.push(line(`M${px},${y(each.R.low)}V${y(each.R.high)}`, COLOURS.soft, 1));
+    }
+    return [...marks, ...Scatter.names(languages)];
+  },
+
+  // Names that lie on no dot and on no other name, those farthest from the middle first.
+  names(languages) {
+    const taken = languages.map((each) => [Scatter.x(each.D.mean) - 5, Scatter.y(each.R.mean) - 5, Scatter.x(each.D.mean) + 5, Scatter.y(each.R.mean) + 5]);
+    const free = (box) => box[0] > 36 && box[2] < Scatter.width && !taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3]);
+    const marks = [];
+    for (const each of d3.sort(languages, (told) => (told === State.focused() ? -1e9 : -Math.hypot(told.D.mean, told.R.mean)))) {
+      const name = fitting(each.name, 110, 11.5);
+      const [px, py, long] = [Scatter.x(each.D.mean), Scatter.y(each.R.mean), measure(name, 11.5)];
+      const places = [[px + 8, py - 6], [px - 8 - long, py - 6], [px + 8, py + 14], [px - 8 - long, py + 14]];
+      const place = places.find(([left, base]) => free([left, base - 10, left + long, base + 3]));
+      if (!place) continue;
+      taken.push([place[0], place[1] - 10, place[0] + long, place[1] + 3]);
+      marks.push({ kind: "text", x: place[0], y: place[1], "font-size": 11.5, "font-weight": each === State.focused() ? 700 : 400, fill: COLOURS.ink, text: name });
+    }
+    return marks;
+  },
+
+  scene: () => ({ ...Scatter.picture, marks: [...Scatter.picture.marks, ...Scatter.languages.map(Scatter.dot)] }),
+  rows: () => languageRows(Scatter.languages),
+  legend: () => ["● type O or AB+", "○ other types", "lines: intervals of D and R"],
+};
+
+// Languages as rows of a file.
+function languageRows(languages) {
+  const three = (told) => (told ? [told.mean, told.low, told.high] : ["", "", ""]);
+  const head = ["code", "name", "script", "family", "genus", "type", "D", "D_low", "D_high", "R", "R_low", "R_high", "monolingual", "monolingual_low", "monolingual_high"];
+  return [head, ...languages.map((each) => [each.code, each.name, each.script, each.family, each.genus, each.type, ...three(each.D), ...three(each.R), ...three(each.monolingual)])];
+}
