@@ -54,6 +54,7 @@ function bind() {
     });
   }
   by("unfocus").addEventListener("click", () => State.set({ focus: "" }));
+  by("readable").addEventListener("click", () => State.set({ min: null }));
   by("everything").addEventListener("click", () => State.set({ script: "", family: "", hide: [], off: [] }));
   by("skip").addEventListener("click", () => by("main").focus());
   by("svg").addEventListener("click", () => save("svg", "image/svg+xml", new XMLSerializer().serializeToString(toSvg(VIEWS[State.now.view].scene(), COLOURS.paper))));
@@ -90,9 +91,9 @@ function showControls() {
   for (const control of document.querySelectorAll("[data-state]")) {
     const value = State.now[control.dataset.state];
     if (control.type === "checkbox") control.checked = value;
-    else if (control.value !== String(value)) control.value = value;
+    else if (value !== null && control.value !== String(value)) control.value = value;
   }
-  by("least").textContent = `±${d3.format(".1f")(State.now.min)} %`;
+  by("readable").disabled = State.now.min === null;
   by("unfocus").hidden = !State.now.focus;
   for (const box of by("languages").querySelectorAll("input")) box.checked = !State.now.hide.includes(box.value);
   by("filtered").textContent = `Filter: ${State.shown().length} of ${COUNT} languages shown`;

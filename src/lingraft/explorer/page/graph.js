@@ -42,15 +42,21 @@ const Graph = {
     nodes.call(d3.drag().clickDistance(3).on("drag", (event, each) => { Tip.hide(); Graph.move(each, event.dx, event.dy); }));
     Graph.nodes = nodes;
     Graph.draw();
+    by("min").value = Graph.least;
+    by("least").textContent = `${d3.format(".1f")(Graph.least)} %`;
     return `${Graph.edges.length} of ${languages.length * (languages.length - 1)} arrows shown`;
   },
 
   // Pairs above the threshold; with a language in focus its own alone. Weak ones first, so that strong ones lie on top.
+  // Where no threshold is chosen it is where a graph is still readable: two and a half arrows per language, 45 around a focus.
   chosen() {
     const { min, direction } = State.now;
     const focus = State.focused();
     const asked = (pair) => !focus || (direction !== "out" && pair.target === focus) || (direction !== "in" && pair.source === focus);
-    return d3.sort(State.pairs().filter((pair) => 100 * Math.abs(pair.mean) >= min && asked(pair)), (pair) => Math.abs(pair.mean));
+    const sorted = d3.sort(State.pairs().filter(asked), (pair) => Math.abs(pair.mean));
+    const last = sorted.length - (focus ? 45 : Math.ceil(2.5 * State.shown().length));
+    Graph.least = min ?? (last > 0 ? Math.floor(200 * Math.abs(sorted[last].mean)) / 2 : 0);
+    return sorted.filter((pair) => 100 * Math.abs(pair.mean) >= Graph.least);
   },
 
   // Forces draw languages together that help each other; from the same start, so that a map always looks the same.
@@ -83,7 +89,8 @@ const Graph = {
     const edge = Graph.radius + 16;
     for (const [axis, size] of [["x", Graph.width], ["y", Graph.height]]) {
       const scale = d3.scaleLinear(d3.extent(nodes, (node) => node[axis]), [edge, size - edge]);
-      for (const node of nodes) node[axis] = scale(node[axis]);
+      const even = d3.scaleLinear([0, nodes.length - 1], [edge, size - edge]);
+      d3.sort(nodes, (node) => node[axis]).forEach((node, rank) => { node[axis] = (scale(node[axis]) + even(rank)) / 2; });
     }
     const apart = d3.forceSimulation(nodes).stop().force("collide", d3.forceCollide(Graph.radius * (nodes.length > 40 ? 1.3 : 2.1)));
     for (let turn = 0; turn < 60; turn += 1) {

@@ -29,7 +29,7 @@ const Heatmap = {
     const count = Heatmap.order.length;
     Heatmap.names = Heatmap.room >= 600;
     const label = (each) => (Heatmap.names ? each.name : each.code);
-    Heatmap.left = Math.min(130, 10 + (d3.max(Heatmap.order, (each) => measure(label(each), 11)) || 0));
+    Heatmap.left = Math.min(150, 10 + (d3.max(Heatmap.order, (each) => measure(label(each), 11)) || 0));
     Heatmap.margin = Heatmap.names ? 90 : 46;
     Heatmap.size = Math.max(10, Math.min(34, Math.floor((Heatmap.room - Heatmap.left - Heatmap.margin - 8) / Math.max(1, count))));
     Heatmap.top = Heatmap.left;
@@ -60,7 +60,7 @@ const Heatmap = {
 
   labels(label) {
     const { order, size, left, top } = Heatmap;
-    const font = Math.min(11, size + 1);
+    const font = Math.min(11, size);
     const place = (each) => ({ kind: "text", fill: each === State.focused() ? COLOURS.accent : COLOURS.ink, "font-weight": each === State.focused() ? 700 : 400, "font-size": font, "dominant-baseline": "central", text: fitting(label(each), left - 8, font) });
     return order.flatMap((each, index) => {
       const middle = (index + 0.5) * size;

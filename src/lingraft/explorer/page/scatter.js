@@ -7,7 +7,7 @@ const QUARTERS = [
 ];
 
 const Scatter = {
-  title: "Donors and recipients",
+  title: "Scatter",
   help: "To the right languages that give much (D), upwards languages that take much (R), each with its interval. Filled: the blood type is O or AB+. Click a language to put it in focus.",
 
   mount(stage, width) {
@@ -49,16 +49,16 @@ const Scatter = {
       return [low - room, high + room];
     };
     Scatter.x = d3.scaleLinear(ends("D"), [38, width - 12]).nice();
-    Scatter.y = d3.scaleLinear(ends("R"), [height - 36, 14]).nice();
+    Scatter.y = d3.scaleLinear(ends("R"), [height - 36, 26]).nice();
     const { x, y } = Scatter;
     const words = (at) => ({ kind: "text", "font-size": 11, fill: COLOURS.soft, ...at });
     const line = (d, stroke, wide) => ({ kind: "path", d, stroke, "stroke-width": wide, fill: "none" });
-    const marks = [line(`M${x(0)},14V${height - 36}M38,${y(0)}H${width - 12}`, COLOURS.soft, 1)];
-    for (const tick of x.ticks(width / 110)) marks.push(words({ x: x(tick), y: height - 20, "text-anchor": "middle", text: plain(tick) }));
-    for (const tick of y.ticks(height / 70)) marks.push(words({ x: 33, y: y(tick) + 4, "text-anchor": "end", text: d3.format("+.1f")(tick) }));
+    const marks = [line(`M${x(0)},26V${height - 36}M38,${y(0)}H${width - 12}`, COLOURS.soft, 1)];
+    for (const tick of x.ticks(width / 110)) marks.push(words({ x: x(tick), y: height - 20, "text-anchor": "middle", text: x.tickFormat(width / 110, "+f")(tick) }));
+    for (const tick of y.ticks(height / 70)) marks.push(words({ x: 33, y: y(tick) + 4, "text-anchor": "end", text: y.tickFormat(height / 70, "+f")(tick) }));
     marks.push(words({ x: width - 12, y: height - 4, "text-anchor": "end", fill: COLOURS.ink, text: "gives: donation D →" }), words({ x: 4, y: 11, fill: COLOURS.ink, text: "↑ takes: recipience R" }));
     for (const quarter of QUARTERS) {
-      const [px, py] = [quarter.x > 0 ? width - 14 : 42, quarter.y > 0 ? 28 : height - 42];
+      const [px, py] = [quarter.x > 0 ? width - 14 : 42, quarter.y > 0 ? 38 : height - 42];
       marks.push(words({ x: px, y: py, "text-anchor": quarter.x > 0 ? "end" : "start", "font-size": width < 600 ? 10 : 12, "font-weight": 600, text: quarter.words }));
     }
     for (const each of languages) {

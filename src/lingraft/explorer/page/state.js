@@ -1,9 +1,6 @@
 // What the reader has chosen: one object, kept in the address after #, so that a link restores the view. Every change draws the page again.
 "use strict";
 
-// The threshold at which a graph is still readable: about two and a half arrows per language.
-const READABLE = Math.floor(200 * Math.abs((d3.sort(PAIRS, (a, b) => Math.abs(b.mean) - Math.abs(a.mean))[Math.ceil(2.5 * COUNT)] || { mean: 0 }).mean)) / 2;
-
 const oneOf = (...allowed) => ({ first: allowed[0], read: (text) => (allowed.includes(text) ? text : allowed[0]) });
 const listOf = (allowed) => ({ first: [], read: (text) => text.split("|").filter((item) => allowed(item)) });
 const flag = { first: false, read: (text) => text === "1" };
@@ -14,7 +11,7 @@ const language = oneOf("", ...BY_CODE.keys());
 const CHOICES = {
   view: oneOf("graph", "heatmap", "scatter", "features", "table"),
   focus: language,
-  min: { first: READABLE, read: (given) => (Number.isFinite(+given) ? Math.min(Math.max(+given, 0), 1e6) : READABLE) },
+  min: { first: null, read: (given) => (given !== "" && Number.isFinite(+given) ? Math.max(+given, 0) : null) }, // null: what is readable
   direction: oneOf("both", "in", "out"),
   sign: oneOf("all", "help", "harm"),
   sure: flag,
