@@ -86,8 +86,8 @@ const Graph = {
 
   // Fill the picture, and keep languages apart.
   spread(nodes) {
-    const edge = Graph.radius + 16;
-    for (const [axis, size] of [["x", Graph.width], ["y", Graph.height]]) {
+    const named = Graph.width >= 600 && nodes.length <= 40;
+    for (const [axis, size, edge] of [["x", Graph.width, Graph.radius + (named ? 42 : 8)], ["y", Graph.height, Graph.radius + 16]]) {
       const scale = d3.scaleLinear(d3.extent(nodes, (node) => node[axis]), [edge, size - edge]);
       const even = d3.scaleLinear([0, nodes.length - 1], [edge, size - edge]);
       d3.sort(nodes, (node) => node[axis]).forEach((node, rank) => { node[axis] = (scale(node[axis]) + even(rank)) / 2; });
@@ -122,7 +122,7 @@ const Graph = {
     return [from.x + r * out[0], from.y + r * out[1], bend.x, bend.y, to.x - r * arriving[0], to.y - r * arriving[1], arriving[0], arriving[1]];
   },
 
-  strength: (pair) => 0.7 + 5.3 * Math.min(1, Math.abs(pair.mean) / LARGEST),
+  strength: (pair) => 0.7 + 0.4 * Graph.radius * Math.min(1, Math.abs(pair.mean) / LARGEST),
   alpha: () => Math.max(0.12, Math.min(0.85, 14 / Math.sqrt(Graph.edges.length + 1))),
 
   draw() {
