@@ -14,7 +14,14 @@ from lingraft.explorer.build import explore
 from lingraft.files import write_json
 
 CHROMIUM = "/usr/bin/chromium"
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 
 FRAMES = """([stir, count]) => new Promise((done) => {
   const act = new Function("turn", stir), times = [];
@@ -60,14 +67,23 @@ def made(num: int, seed: int = 0) -> dict[str, Any]:
     }
     place = generator.normal(size=(num, 3))
     near = np.exp(-((place[:, None] - place[None]) ** 2).sum(-1) / 3)
-    F = 0.35 * near + generator.normal(0, 0.12, num)[:, None] + generator.normal(0, 0.1, num)[None] + generator.normal(0, 0.05, (num, num)) - 0.05
+    F = (
+        0.35 * near
+        + generator.normal(0, 0.12, num)[:, None]
+        + generator.normal(0, 0.1, num)[None]
+        + generator.normal(0, 0.05, (num, num))
+        - 0.05
+    )
     np.fill_diagonal(F, 0)
     codes, D, R = list(languages), F.sum(1), F.sum(0)
     return {
         "mode": "joint",
         "seeds": 2,
         "languages": languages,
-        "F": {s: {t: {**estimate(F[i, j], generator.uniform(0.02, 0.08)), "n": 2} for j, t in enumerate(codes) if i != j} for i, s in enumerate(codes)},
+        "F": {
+            s: {t: {**estimate(F[i, j], generator.uniform(0.02, 0.08)), "n": 2} for j, t in enumerate(codes) if i != j}
+            for i, s in enumerate(codes)
+        },
         "D": {code: estimate(D[i], 0.03 * num) for i, code in enumerate(codes)},
         "R": {code: estimate(R[i], 0.03 * num) for i, code in enumerate(codes)},
         "types": {code: "O" if D[i] > 0 > R[i] else "AB+" if R[i] > 0 > D[i] else "A" if D[i] > 0 else "B" for i, code in enumerate(codes)},
@@ -108,7 +124,9 @@ def main() -> None:
     """Measure every cell that is not measured yet."""
     options = parser(__doc__)
     options.add_argument("--languages", type=lambda text: [int(num) for num in text.split(",")], default="22,100")
-    options.add_argument("--widths", type=lambda text: [int(num) for num in text.split(",")], default="1280,390", help="of the window, pixels")
+    options.add_argument(
+        "--widths", type=lambda text: [int(num) for num in text.split(",")], default="1280,390", help="of the window, pixels"
+    )
     options.add_argument("--frames", type=int, default=60)
     options.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)
     given = options.parse_args()
