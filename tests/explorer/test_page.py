@@ -270,7 +270,11 @@ def test_no_script_gets_in_by_another_way(browser: Any, site: Path) -> None:
 
 NAMELESS = """() => [...document.querySelectorAll("button, select, input, summary, canvas[tabindex], [role=button]")]
   .filter((each) => each.checkVisibility())
-  .filter((each) => !(each.getAttribute("aria-label") || [...(each.labels || [])].map((label) => label.innerText).join("") || each.textContent).trim())
+  .filter((each) => {
+    const labels = [...(each.labels || [])].map((label) => label.innerText).join("");
+    const own = each.matches("button, summary") ? each.textContent : "";
+    return !(each.getAttribute("aria-label") || labels || own).trim();
+  })
   .map((each) => each.outerHTML)"""
 STOPS = """() => [...document.querySelectorAll("button, select, input, summary, [tabindex='0']")]
   .filter((each) => each.checkVisibility() && !each.disabled && each.tabIndex >= 0).length"""

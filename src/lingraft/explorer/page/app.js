@@ -12,8 +12,11 @@ function options(id, entries) {
 // What does not change: words about the map, tabs, the entries of menus.
 function prepare() {
   const pairs = `${PAIRS.length} of ${COUNT * (COUNT - 1)} ordered pairs`;
-  by("summary").textContent = `${COUNT} languages, ${pairs}, ${DATA.mode === "joint" ? "each pair trained together" : "the donor first, then the recipient"}, ${DATA.seeds} ${DATA.seeds === 1 ? "seed" : "seeds"}.`;
-  by("cells").textContent = DATA.missing.length + DATA.failed.length ? `Not measured: ${DATA.missing.length} cells not run, ${DATA.failed.length} failed${DATA.failed.length ? ` (${DATA.failed.join(", ")})` : ""}. D and R are sums over what there is.` : "Every cell of the map was measured.";
+  const how = DATA.mode === "joint" ? "each pair trained together" : "the donor first, then the recipient";
+  by("summary").textContent = `${COUNT} languages, ${pairs}, ${how}, ${DATA.seeds} ${DATA.seeds === 1 ? "seed" : "seeds"}.`;
+  const { missing, failed } = DATA;
+  const gaps = `Not measured: ${missing.length} cells not run, ${failed.length} failed${failed.length ? ` (${failed.join(", ")})` : ""}.`;
+  by("cells").textContent = missing.length + failed.length ? gaps : "Every cell of the map was measured.";
   d3.select("#findings ul").selectAll("li").data(DATA.findings).join("li").text((words) => words);
   by("findings").hidden = !DATA.findings.length;
   d3.select("#tabs").selectAll("button").data(Object.entries(VIEWS)).join("button")
@@ -31,10 +34,12 @@ function prepare() {
   options("focus", [["", "none"], ...names]);
   options("first", [["", "as the map suggests"], ...names]);
   options("second", [["", "as the map suggests"], ...names]);
-  const kinds = (of) => [["", "all"], ...d3.sort(d3.rollups(LANGUAGES, (all) => all.length, (each) => each[of]), ([name]) => name).map(([name, count]) => [name, `${name} (${count})`])];
+  const counted = (of) => d3.sort(d3.rollups(LANGUAGES, (all) => all.length, (each) => each[of]), ([name]) => name);
+  const kinds = (of) => [["", "all"], ...counted(of).map(([name, count]) => [name, `${name} (${count})`])];
   options("scripts", kinds("script"));
   options("families", kinds("family"));
-  options("feature", FEATURES.filter((feature) => feature.values.length > 1 || feature.id === "81A").map((feature) => [feature.id, `${feature.id} ${feature.name} (${feature.having.length})`]));
+  const telling = FEATURES.filter((feature) => feature.values.length > 1 || feature.id === "81A");
+  options("feature", telling.map((feature) => [feature.id, `${feature.id} ${feature.name} (${feature.having.length})`]));
   by("min").max = Math.ceil(100 * LARGEST);
   const boxes = d3.select("#languages").selectAll("label").data(BY_NAME).join("label");
   boxes.append("input").attr("type", "checkbox").attr("value", (each) => each.code).on("change", (event, each) => {
@@ -44,22 +49,33 @@ function prepare() {
   boxes.append("span").text((each) => each.name);
 }
 
+// What else a change takes back to its start.
+const ALSO = { find: { page: 0 }, sign: { page: 0 }, sure: { page: 0 }, rows: { page: 0, sort: "" }, feature: { off: [] } };
+
 // Every control with data-state="NAME" shows and sets the choice of that name.
 function bind() {
   for (const control of document.querySelectorAll("[data-state]")) {
     control.addEventListener("input", () => {
       const name = control.dataset.state;
       const value = control.type === "checkbox" ? control.checked : control.type === "range" ? +control.value : control.value;
-      State.set({ [name]: value, ...(["find", "rows", "sign", "sure"].includes(name) ? { page: 0 } : {}), ...(name === "feature" ? { off: [] } : {}), ...(name === "rows" ? { sort: "" } : {}) });
+      State.set({ [name]: value, ...ALSO[name] });
     });
   }
   by("unfocus").addEventListener("click", () => State.set({ focus: "" }));
   by("readable").addEventListener("click", () => State.set({ min: null }));
   by("everything").addEventListener("click", () => State.set({ script: "", family: "", hide: [], off: [] }));
   by("skip").addEventListener("click", () => by("main").focus());
-  by("svg").addEventListener("click", () => save("svg", "image/svg+xml", new XMLSerializer().serializeToString(toSvg(VIEWS[State.now.view].scene(), COLOURS.paper))));
-  by("csv").addEventListener("click", () => save("csv", "text/csv", VIEWS[State.now.view].rows().map((row) => row.map(field).join(",")).join("\r\n") + "\r\n"));
-  by("link").addEventListener("click", () => navigator.clipboard.writeText(location.href).then(() => say("Link copied"), () => say("The link is in the address bar")));
+  const view = () => VIEWS[State.now.view];
+  const svg = () => new XMLSerializer().serializeToString(toSvg(view().scene(), COLOURS.paper));
+  const csv = () => view().rows().map((row) => `${row.map(field).join(",")}\r\n`).join("");
+  by("svg").addEventListener("click", () => save("svg", "image/svg+xml", svg()));
+  by("csv").addEventListener("click", () => save("csv", "text/csv", csv()));
+  by("link").addEventListener("click", async () => {
+    const words = await navigator.clipboard.writeText(location.href).then(() => "Link copied", () => "Copy it from the address bar");
+    by("link").textContent = words;
+    say(words);
+    setTimeout(() => { by("link").textContent = "Copy link"; }, 3000);
+  });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     if (by("filters").open) { by("filters").open = false; by("filtered").focus(); }
@@ -105,10 +121,10 @@ function legend(view) {
   const box = d3.select("#legend");
   box.node().replaceChildren();
   if (view === Heatmap || view === Features) {
-    const ends = d3.range(-1, 1.01, 0.125).map((value, place) => ({ kind: "rect", x: place * 12, y: 0, width: 12, height: 12, fill: colourOf(value, 1) }));
+    const marks = d3.range(-1, 1.01, 0.125).map((value, place) => rect(place * 12, 0, 12, 12, colourOf(value, 1)));
     const reach = d3.format(".0f")(100 * REACH);
     box.append("span").text(`−${reach} % and below`);
-    d3.select(box.node().appendChild(toSvg({ width: 204, height: 12, marks: ends }))).attr("role", "img").attr("aria-label", "Colours from orange, harm, to blue, help");
+    box.append(() => toSvg({ width: 204, height: 12, marks })).attr("role", "img").attr("aria-label", "From orange, harm, to blue, help");
     box.append("span").text(`+${reach} % and above`);
   }
   if (view === Heatmap) { box.append("span").text("small square: unsure"); box.append("span").text("dot: not measured"); return; }

@@ -32,11 +32,12 @@ const Card = {
       Card.list(card, title, ends, (each) => [each, plain(each[of].mean), range(each[of], plain), false]);
     }
     const ordered = d3.sort(PAIRS, (pair) => -pair.mean);
-    if (ordered.length) Card.list(card, "Strongest help and harm", [ordered[0], ordered[ordered.length - 1]], (pair) => [pair.source, percent(pair.mean), range(pair), known(pair) && !sure(pair), ` → ${pair.target.name}`]);
+    Card.pairs(card, "Strongest help and harm", ordered.length ? [ordered[0], ordered[ordered.length - 1]] : [], "source", "target");
   },
 
-  pairs(card, title, pairs, side) {
-    if (pairs.length) Card.list(card, title, pairs, (pair) => [pair[side], percent(pair.mean), range(pair), known(pair) && !sure(pair)]);
+  pairs(card, title, pairs, side, other) {
+    const entry = (pair) => [pair[side], percent(pair.mean), range(pair), known(pair) && !sure(pair), other ? ` → ${pair[other].name}` : ""];
+    if (pairs.length) Card.list(card, title, pairs, entry);
   },
 
   // A titled list; entry(item) -> [language, value, range, whether unsure, what follows the name].
@@ -44,7 +45,8 @@ const Card = {
     card.append("h3").text(title);
     const lines = card.append("ul").attr("class", "list").selectAll("li").data(items.map(entry)).join("li");
     const name = lines.append("span");
-    name.append("button").attr("type", "button").attr("data-entry", (told) => told[0].code).attr("aria-label", (told) => `Put ${told[0].name} in focus`).text((told) => told[0].name).on("click", (_, told) => State.set({ focus: told[0].code }));
+    name.append("button").attr("type", "button").attr("data-entry", (told) => told[0].code).text((told) => told[0].name)
+      .attr("aria-label", (told) => `Put ${told[0].name} in focus`).on("click", (_, told) => State.set({ focus: told[0].code }));
     name.append("span").text((told) => told[4] || "");
     const value = lines.append("span").attr("class", "value");
     value.append("span").attr("class", (told) => (told[1].startsWith("+") ? "help-text" : "harm-text")).text((told) => told[1]);

@@ -42,6 +42,11 @@ const ofPair = (pair) => (pair ? `${percent(pair.mean)} ${range(pair)}${known(pa
 const ofSum = (told) => (told ? `${plain(told.mean)} ${range(told, plain)}` : "not known");
 const ofScore = (told) => (told ? `${told.mean.toFixed(3)} ${range(told, (value) => value.toFixed(3))}` : "not known");
 
+// How far from zero an estimate and its interval reach; what a language gives in all; the largest of these.
+const extent = (told) => (told ? Math.max(Math.abs(told.mean), Math.abs(told.low ?? 0), Math.abs(told.high ?? 0)) : 0);
+const gives = (each) => (each.D ? each.D.mean : 0);
+const MOST_GIVEN = d3.max(LANGUAGES, (each) => Math.abs(gives(each))) || 1;
+
 // Lines that describe a language, for tips and readers.
 const about = (language) => [
   `${language.name} (${language.code})`,

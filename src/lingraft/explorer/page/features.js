@@ -3,7 +3,8 @@
 
 const Features = {
   title: "Grammar",
-  help: "Does a shared structure go with help? Choose a feature of WALS to see the languages by its value and the mean F between values, or compare two languages.",
+  help: "Does a shared structure go with help? Choose a feature of WALS to see languages by its value and the mean F between values, "
+    + "or compare two languages.",
 
   mount(stage) { Features.box = d3.select(stage); },
 
@@ -39,27 +40,34 @@ const Features = {
 
   byValue() {
     const { feature, groups, kept } = Features.grouped();
-    const same = kept.flatMap(([, languages]) => d3.cross(languages, languages)), all = d3.cross(kept.flatMap((group) => group[1]), kept.flatMap((group) => group[1]));
-    const mean = (pairs) => { const found = pairs.map(([a, b]) => pairOf(a, b)).filter(Boolean); return found.length ? `${percent(d3.mean(found, (pair) => pair.mean))} over ${found.length} pairs` : "no pair measured"; };
-    const other = all.filter(([a, b]) => a.features[feature.id] !== b.features[feature.id]);
-    Features.box.append("p").text(`Mean F where donor and recipient have the same value: ${mean(same)}; a different value: ${mean(other)}. A difference may have other reasons: relatives share both grammar and words.`);
-    const boxes = Features.box.append("div").attr("class", "groups").selectAll("div").data(groups).join("div").attr("class", (group) => `group${group[2] ? "" : " off"}`);
+    const there = kept.flatMap((group) => group[1]);
+    const among = PAIRS.filter((pair) => there.includes(pair.source) && there.includes(pair.target));
+    const alike = (pair) => pair.source.features[feature.id] === pair.target.features[feature.id];
+    const [same, other] = [among.filter(alike), among.filter((pair) => !alike(pair))];
+    const mean = (found) => (found.length ? `${percent(d3.mean(found, (pair) => pair.mean))} over ${found.length} pairs` : "no pair measured");
+    Features.box.append("p").text(`Mean F where donor and recipient have the same value: ${mean(same)}; a different value: ${mean(other)}. `
+      + "A difference may have other reasons: relatives share both grammar and words.");
+    const boxes = Features.box.append("div").attr("class", "groups").selectAll("div").data(groups).join("div");
+    boxes.attr("class", (group) => `group${group[2] ? "" : " off"}`);
     boxes.append("h3").text(([value, languages]) => `${value} (${languages.length})`);
-    const chips = boxes.append("div").attr("class", "chips").selectAll("button").data((group) => d3.sort(group[1], (each) => -(each.D ? each.D.mean : 0))).join("button");
-    const reach = d3.max(LANGUAGES, (each) => Math.abs(each.D ? each.D.mean : 0)) || 1;
-    chips.attr("type", "button").attr("data-value", (each) => `chip ${each.code}`).attr("aria-pressed", (each) => String(each === State.focused())).text((each) => each.name).style("border-left-color", (each) => colourOf(each.D ? each.D.mean : 0, reach));
-    chips.on("click", (_, each) => State.focus(each.code)).on("pointerenter", (event, each) => Tip.show(about(each), event.clientX, event.clientY)).on("pointerleave blur", Tip.hide).on("focus", (event, each) => { if (event.currentTarget.matches(":focus-visible")) Tip.beside(about(each), event.currentTarget); });
+    boxes.append("div").attr("class", "chips").selectAll("button").data((group) => d3.sort(group[1], (each) => -gives(each))).join("button")
+      .attr("type", "button").attr("data-value", (each) => `chip ${each.code}`).attr("aria-pressed", (each) => String(each === State.focused()))
+      .text((each) => each.name).style("border-left-color", (each) => colourOf(gives(each), MOST_GIVEN))
+      .on("click", (_, each) => State.focus(each.code)).call(tipped);
     const label = boxes.append("label");
     label.append("input").attr("type", "checkbox").attr("data-value", ([value]) => `shown ${value}`).property("checked", (group) => group[2])
-      .on("change", (event, [value]) => State.set({ off: event.target.checked ? State.now.off.filter((each) => each !== value) : [...State.now.off, value] }));
-    label.append("span").text(([value]) => ` show in all views`).append("span").attr("class", "unseen").text(([value]) => `: ${value}`);
+      .on("change", (event, [value]) => {
+        const others = State.now.off.filter((each) => each !== value);
+        State.set({ off: event.target.checked ? others : [...others, value] });
+      });
+    label.append("span").text(" show in all views").append("span").attr("class", "unseen").text(([value]) => `: ${value}`);
     Features.matrix(kept);
     return `${feature.id} ${feature.name}: ${kept.length} values`;
   },
 
   matrix(kept) {
     const table = Features.box.append("div").attr("class", "wide").append("table").attr("class", "matrix");
-    table.append("caption").text("Mean F from donors with the row's value to recipients with the column's, number of pairs, and the range of the middle 80 % of them");
+    table.append("caption").text("Mean F from donors with the row's value to recipients with the column's, number of pairs, range of the middle 80 %");
     const head = table.append("thead").append("tr");
     head.append("th").attr("scope", "col").text("donors ↓ recipients →");
     for (const [value] of kept) head.append("th").attr("scope", "col").text(value);
@@ -95,16 +103,21 @@ const Features = {
 
   two() {
     const { first, second, both, differ, listed } = Features.compared();
-    const summary = `${first.name} and ${second.name} have the same value in ${both.length - differ.length} of ${both.length} features that WALS knows of both.`;
+    const shared = `${both.length - differ.length} of ${both.length} features that WALS knows of both`;
+    const summary = `${first.name} and ${second.name} have the same value in ${shared}.`;
     Features.box.append("p").text(summary);
-    for (const [one, other] of [[first, second], [second, first]]) Features.box.append("p").text(`${one.name} → ${other.name}: ${one === other ? "the same language" : ofPair(pairOf(one, other))}`);
+    for (const [one, other] of [[first, second], [second, first]]) {
+      Features.box.append("p").text(`${one.name} → ${other.name}: ${one === other ? "the same language" : ofPair(pairOf(one, other))}`);
+    }
     const table = Features.box.append("div").attr("class", "wide").append("table");
     table.append("caption").text(`${listed.length} features`);
-    table.append("thead").append("tr").selectAll("th").data(["Feature", first.name, second.name, ""]).join("th").attr("scope", "col").text((words) => words || "Same?");
+    const head = table.append("thead").append("tr");
+    for (const title of ["Feature", first.name, second.name, "Same?"]) head.append("th").attr("scope", "col").text(title);
     for (const { id, name } of listed) {
       const row = table.append("tbody").append("tr");
       row.append("th").attr("scope", "row").text(`${id} ${name}`);
-      for (const words of [first.features[id], second.features[id], first.features[id] === second.features[id] ? "same" : "differs"]) row.append("td").text(words);
+      const [one, other] = [first.features[id], second.features[id]];
+      for (const told of [one, other, one === other ? "same" : "differs"]) row.append("td").text(told);
     }
     return summary;
   },
@@ -122,6 +135,9 @@ const Features = {
     });
     return [["feature", "donors", "recipients", "mean_F", "tenth", "ninetieth", "pairs"], ...body];
   },
-  scene: () => tableScene(Features.rows().map((row) => row.map((cell) => (typeof cell === "number" && !Number.isInteger(cell) ? plain(cell) : cell)))),
+  scene() {
+    const short = (cell) => (typeof cell === "number" && !Number.isInteger(cell) ? plain(cell) : cell);
+    return tableScene(Features.rows().map((row) => row.map(short)));
+  },
   legend: () => [],
 };

@@ -3,7 +3,8 @@
 
 const Graph = {
   title: "Graph",
-  help: "Arrows run from donor to recipient; blue helps, orange dashes harm; wider is more. Click a language to see only its arrows, drag it to move it, raise the threshold for fewer arrows.",
+  help: "Arrows run from donor to recipient; blue helps, orange dashes harm; wider is more. Click a language to see only its arrows, "
+    + "drag it to move it, raise the threshold for fewer arrows.",
   places: new Map(),
   placed: "",
 
@@ -32,9 +33,9 @@ const Graph = {
       made.append("text").attr("class", "name").attr("text-anchor", "middle");
       return made;
     });
-    const reach = d3.max(LANGUAGES, (each) => Math.abs(each.D ? each.D.mean : 0)) || 1;
-    const face = (each) => colourOf(each.D ? each.D.mean : 0, reach);
-    nodes.classed("faint", (each) => State.focused() && each !== State.focused() && !touched.has(each)).classed("focus", (each) => each === State.focused());
+    const face = (each) => colourOf(gives(each), MOST_GIVEN);
+    const focus = State.focused();
+    nodes.classed("faint", (each) => focus && each !== focus && !touched.has(each)).classed("focus", (each) => each === focus);
     nodes.select(".face").attr("r", Graph.radius).attr("fill", face).attr("stroke", COLOURS.soft);
     nodes.select(".code").text((each) => each.code.slice(0, 4)).attr("font-size", Graph.radius * 0.82).style("fill", (each) => inkOn(face(each)));
     nodes.select(".name").text((each) => (named ? fitting(each.name, 110, 11) : "")).attr("font-size", 11).attr("dy", Graph.radius + 12);
@@ -138,7 +139,11 @@ const Graph = {
         context.lineWidth = Math.max(0.7, width);
         context.setLineDash(helps || Graph.edges.length > 2000 ? [] : [2 + 1.5 * width, 2 + width]);
         context.beginPath();
-        for (const pair of pairs) { const at = Graph.curve(pair); context.moveTo(at[0], at[1]); context.quadraticCurveTo(at[2], at[3], at[4], at[5]); }
+        for (const pair of pairs) {
+          const at = Graph.curve(pair);
+          context.moveTo(at[0], at[1]);
+          context.quadraticCurveTo(at[2], at[3], at[4], at[5]);
+        }
         context.stroke();
         if (Graph.edges.length > 2000) continue;
         context.beginPath();
@@ -186,14 +191,14 @@ const Graph = {
       const dash = pair.mean > 0 ? undefined : `${(2 + 1.5 * width).toFixed(1)} ${(2 + width).toFixed(1)}`;
       const opacity = Graph.alpha();
       return [
-        { kind: "path", d: Graph.line(at), fill: "none", stroke: colour, "stroke-width": width, "stroke-dasharray": dash, opacity },
+        { ...line(Graph.line(at), colour, width), "stroke-dasharray": dash, opacity },
         { kind: "path", d: `M${ends.join("L")}Z`, fill: colour, opacity },
       ];
     });
     Graph.nodes.each((each) => {
       const { x, y } = Graph.places.get(each);
-      marks.push({ kind: "circle", cx: x, cy: y, r: Graph.radius, fill: COLOURS.panel, stroke: COLOURS.soft });
-      marks.push({ kind: "text", x, y: y + Graph.radius * 0.3, "text-anchor": "middle", "font-size": Graph.radius * 0.82, fill: COLOURS.ink, text: each.code });
+      const fill = colourOf(gives(each), MOST_GIVEN);
+      marks.push(dot(x, y, Graph.radius, fill, COLOURS.soft), words(x, y + 0.3 * Graph.radius, each.code, 0.82 * Graph.radius, inkOn(fill), MIDDLE));
     });
     return { width: Graph.width, height: Graph.height, marks };
   },

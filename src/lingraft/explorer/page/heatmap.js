@@ -2,19 +2,25 @@
 "use strict";
 
 const ORDERS = {
-  D: (each) => -(each.D ? each.D.mean : 0), R: (each) => -(each.R ? each.R.mean : 0), name: (each) => each.name,
-  family: (each) => `${each.family} ${each.genus} ${each.name}`, script: (each) => `${each.script} ${each.name}`, clusters: (each) => DATA.clusters.indexOf(each.index),
+  D: (each) => -gives(each),
+  R: (each) => -(each.R ? each.R.mean : 0),
+  name: (each) => each.name,
+  family: (each) => `${each.family} ${each.genus} ${each.name}`,
+  script: (each) => `${each.script} ${each.name}`,
+  clusters: (each) => DATA.clusters.indexOf(each.index),
 };
 
 const Heatmap = {
   title: "Heat map",
-  help: "A row is a donor, a column a recipient: blue where the donor makes the recipient better, orange where worse. Small squares: the interval holds 0. At the right D, what a language gives in all; below R, what it gets.",
+  help: "A row is a donor, a column a recipient: blue where the donor makes the recipient better, orange where worse. "
+    + "Small squares: the interval holds 0. At the right D, what a language gives in all; below R, what it gets.",
 
   mount(stage, width) {
     Heatmap.room = width;
     const box = d3.select(stage).append("div").attr("class", "graph");
     Heatmap.canvas = box.append("canvas").attr("tabindex", 0).attr("role", "application").attr("aria-roledescription", "heat map").node();
-    Heatmap.canvas.setAttribute("aria-label", "Heat map of F. Arrow keys go from cell to cell; Enter puts the row's language in focus. The table view has the same numbers.");
+    const keys = "Arrow keys go from cell to cell; Enter puts the row's language in focus. The table view has the same numbers.";
+    Heatmap.canvas.setAttribute("aria-label", `Heat map of F. ${keys}`);
     Heatmap.marksAbove = ["band", "band", "cursor"].map((name) => box.append("div").attr("class", name).attr("hidden", "").node());
     d3.select(Heatmap.canvas)
       .on("pointermove", (event) => Heatmap.at(...Heatmap.cellAt(event), event))
@@ -44,16 +50,17 @@ const Heatmap = {
   squares() {
     const { order, size, left, top } = Heatmap;
     const marks = [];
-    order.forEach((source, row) => order.forEach((target, column) => {
-      const [x, y, pair] = [left + column * size, top + row * size, pairOf(source, target)];
-      if (!pair) { if (source !== target) marks.push({ kind: "rect", x: x + size / 2 - 1, y: y + size / 2 - 1, width: 2, height: 2, fill: COLOURS.soft }); return; }
+    const square = (x, y, pair) => {
       const inset = sure(pair) || !known(pair) ? 0.5 : Math.max(1.5, size * 0.2);
       const colour = colourOf(pair.mean);
-      marks.push({ kind: "rect", x: x + inset, y: y + inset, width: size - 2 * inset, height: size - 2 * inset, fill: colour });
-      if (size >= 24) {
-        const words = d3.format("+.0f")(100 * pair.mean);
-        marks.push({ kind: "text", x: x + size / 2, y: y + size / 2, "text-anchor": "middle", "dominant-baseline": "central", "font-size": 10, fill: inkOn(colour), text: words });
-      }
+      marks.push(rect(x + inset, y + inset, size - 2 * inset, size - 2 * inset, colour));
+      if (size < 24) return;
+      marks.push(words(x + size / 2, y + size / 2, d3.format("+.0f")(100 * pair.mean), 10, inkOn(colour), { ...MIDDLE, ...CENTRAL }));
+    };
+    order.forEach((source, row) => order.forEach((target, column) => {
+      const [x, y, pair] = [left + column * size, top + row * size, pairOf(source, target)];
+      if (pair) square(x, y, pair);
+      else if (source !== target) marks.push(rect(x + size / 2 - 1, y + size / 2 - 1, 2, 2, COLOURS.soft));
     }));
     return marks;
   },
@@ -61,12 +68,13 @@ const Heatmap = {
   labels(label) {
     const { order, size, left, top } = Heatmap;
     const font = Math.min(11, size);
-    const place = (each) => ({ kind: "text", fill: each === State.focused() ? COLOURS.accent : COLOURS.ink, "font-weight": each === State.focused() ? 700 : 400, "font-size": font, "dominant-baseline": "central", text: fitting(label(each), left - 8, font) });
     return order.flatMap((each, index) => {
-      const middle = (index + 0.5) * size;
+      const [middle, text, focused] = [(index + 0.5) * size, fitting(label(each), left - 8, font), each === State.focused()];
+      const [fill, weight] = focused ? [COLOURS.accent, { ...CENTRAL, "font-weight": 700 }] : [COLOURS.ink, CENTRAL];
+      const turned = { turned: true, transform: `rotate(-90 ${left + middle} ${top - 5})` };
       return [
-        { ...place(each), x: left - 5, y: top + middle, "text-anchor": "end" },
-        { ...place(each), x: left + middle, y: top - 5, turned: true, transform: `rotate(-90 ${left + middle} ${top - 5})` },
+        words(left - 5, top + middle, text, font, fill, { ...weight, "text-anchor": "end" }),
+        words(left + middle, top - 5, text, font, fill, { ...weight, ...turned }),
       ];
     });
   },
@@ -74,22 +82,23 @@ const Heatmap = {
   // Bars of D at the right and of R below, each from its zero line, with its interval as a line.
   margins() {
     const { order, size, left, top, margin } = Heatmap;
-    const far = d3.max(order, (each) => d3.max([each.D, each.R].filter(Boolean), (told) => Math.max(Math.abs(told.mean), known(told) ? Math.abs(told.low) : 0, known(told) ? Math.abs(told.high) : 0))) || 1;
-    const scale = d3.scaleLinear([-far, far], [6, margin]);
+    const far = d3.max(order, (each) => Math.max(extent(each.D), extent(each.R))) || 1;
     const [right, below, across] = [left + order.length * size, top + order.length * size, Math.max(3, size * 0.55)];
+    const x = d3.scaleLinear([-far, far], [right + 6, right + margin]);
+    const y = d3.scaleLinear([far, -far], [below + 6, below + margin]);
+    const bold = { "font-weight": 650 };
     const marks = [
-      { kind: "path", d: `M${right + scale(0)},${top}V${below}M${left},${below + margin + 6 - scale(0)}H${right}`, stroke: COLOURS.soft, "stroke-width": 1 },
-      { kind: "text", x: right + scale(0), y: top - 6, "text-anchor": "middle", "font-size": 11, "font-weight": 650, fill: COLOURS.ink, text: "D" },
-      { kind: "text", x: left - 5, y: below + margin + 6 - scale(0), "text-anchor": "end", "dominant-baseline": "central", "font-size": 11, "font-weight": 650, fill: COLOURS.ink, text: "R" },
+      line(`M${x(0)},${top}V${below}M${left},${y(0)}H${right}`, COLOURS.soft),
+      words(x(0), top - 6, "D", 11, COLOURS.ink, { ...bold, ...MIDDLE }),
+      words(left - 5, y(0), "R", 11, COLOURS.ink, { ...bold, ...CENTRAL, "text-anchor": "end" }),
     ];
-    order.forEach((each, index) => {
-      const start = index * size + (size - across) / 2, middle = (index + 0.5) * size;
-      const bar = (told) => [scale(Math.min(0, told.mean)), Math.abs(scale(told.mean) - scale(0))];
-      const fill = (told) => (told.mean > 0 ? COLOURS.help : COLOURS.harm);
-      if (each.D) marks.push({ kind: "rect", x: right + bar(each.D)[0], y: top + start, width: bar(each.D)[1], height: across, fill: fill(each.D) });
-      if (known(each.D)) marks.push({ kind: "path", d: `M${right + scale(each.D.low)},${top + middle}H${right + scale(each.D.high)}`, stroke: COLOURS.ink, "stroke-width": 1 });
-      if (each.R) marks.push({ kind: "rect", x: left + start, y: below + margin + 6 - scale(Math.max(0, each.R.mean)), width: across, height: bar(each.R)[1], fill: fill(each.R) });
-      if (known(each.R)) marks.push({ kind: "path", d: `M${left + middle},${below + margin + 6 - scale(each.R.low)}V${below + margin + 6 - scale(each.R.high)}`, stroke: COLOURS.ink, "stroke-width": 1 });
+    const fill = (told) => (told.mean > 0 ? COLOURS.help : COLOURS.harm);
+    order.forEach(({ D, R }, index) => {
+      const [start, middle] = [index * size + (size - across) / 2, (index + 0.5) * size];
+      if (D) marks.push(rect(Math.min(x(0), x(D.mean)), top + start, Math.abs(x(D.mean) - x(0)), across, fill(D)));
+      if (R) marks.push(rect(left + start, Math.min(y(0), y(R.mean)), across, Math.abs(y(R.mean) - y(0)), fill(R)));
+      if (known(D)) marks.push(line(`M${x(D.low)},${top + middle}H${x(D.high)}`, COLOURS.ink));
+      if (known(R)) marks.push(line(`M${left + middle},${y(R.low)}V${y(R.high)}`, COLOURS.ink));
     });
     return marks;
   },
@@ -103,7 +112,11 @@ const Heatmap = {
 
   lines(row, column) {
     const [source, target] = [Heatmap.order[row], Heatmap.order[column]];
-    if (source && target) return source === target ? about(source) : [`${source.name} → ${target.name}`, ofPair(pairOf(source, target)), ...(pairOf(source, target) && pairOf(source, target).n ? [`measured ${pairOf(source, target).n} ×`] : [])];
+    if (source && source === target) return about(source);
+    if (source && target) {
+      const pair = pairOf(source, target);
+      return [`${source.name} → ${target.name}`, ofPair(pair), ...(pair && pair.n ? [`measured ${pair.n} ×`] : [])];
+    }
     if (source) return [`${source.name} gives`, `D ${ofSum(source.D)}`];
     return target ? [`${target.name} gets`, `R ${ofSum(target.R)}`] : null;
   },
@@ -114,7 +127,10 @@ const Heatmap = {
     if (!lines) { Heatmap.leave(); return; }
     const { size, left, top, order, margin } = Heatmap;
     const [x, y] = [left + column * size, top + row * size];
-    const box = (mark, ...sizes) => ["left", "top", "width", "height"].forEach((name, place) => { mark.hidden = false; mark.style[name] = `${sizes[place]}px`; });
+    const box = (mark, ...sizes) => {
+      mark.hidden = false;
+      ["left", "top", "width", "height"].forEach((name, place) => { mark.style[name] = `${sizes[place]}px`; });
+    };
     const [across, down, cursor] = Heatmap.marksAbove;
     box(across, 0, row < order.length ? y : y + 6, left + order.length * size + margin, row < order.length ? size : margin);
     box(down, column < order.length ? x : x + 6, 0, column < order.length ? size : margin, top + order.length * size + margin);

@@ -33,9 +33,19 @@ const ATTRIBUTES = {
   text: ["x", "y", "fill", "font-size", "font-weight", "text-anchor", "transform", "dominant-baseline"],
 };
 
+// Marks, made short. Words stand in the middle of their line unless `more` says otherwise.
+const rect = (x, y, width, height, fill) => ({ kind: "rect", x, y, width, height, fill });
+const line = (d, stroke, width = 1) => ({ kind: "path", d, fill: "none", stroke, "stroke-width": width });
+const dot = (cx, cy, r, fill, stroke, width = 1) => ({ kind: "circle", cx, cy, r, fill, stroke, "stroke-width": width });
+const words = (x, y, text, size, fill, more) => ({ kind: "text", x, y, text, "font-size": size, fill, ...more });
+const CENTRAL = { "dominant-baseline": "central" };
+const MIDDLE = { "text-anchor": "middle" };
+
 function element(mark) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", mark.kind);
-  for (const name of ATTRIBUTES[mark.kind]) if (mark[name] !== undefined) made.setAttribute(name, typeof mark[name] === "number" ? +mark[name].toFixed(2) : mark[name]);
+  for (const name of ATTRIBUTES[mark.kind].filter((each) => mark[each] !== undefined)) {
+    made.setAttribute(name, typeof mark[name] === "number" ? +mark[name].toFixed(2) : mark[name]);
+  }
   if (mark.kind === "text") made.textContent = mark.text;
   return made;
 }
@@ -85,8 +95,8 @@ function paint(context, marks) {
 function strip(told, reach, width = 130) {
   const x = d3.scaleLinear([-reach, reach], [4, width - 4]).clamp(true);
   const colour = told.mean > 0 ? COLOURS.help : COLOURS.harm;
-  const marks = [{ kind: "path", d: `M${x(0)},1V15`, stroke: COLOURS.soft, "stroke-width": 1 }];
-  if (known(told)) marks.push({ kind: "path", d: `M${x(told.low)},8H${x(told.high)}`, stroke: colour, "stroke-width": 2 });
-  marks.push({ kind: "circle", cx: x(told.mean), cy: 8, r: 3.5, fill: sure(told) ? colour : COLOURS.paper, stroke: colour, "stroke-width": 1.5 });
+  const marks = [line(`M${x(0)},1V15`, COLOURS.soft)];
+  if (known(told)) marks.push(line(`M${x(told.low)},8H${x(told.high)}`, colour, 2));
+  marks.push(dot(x(told.mean), 8, 3.5, sure(told) ? colour : COLOURS.paper, colour, 1.5));
   return { width, height: 16, marks };
 }

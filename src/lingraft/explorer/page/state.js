@@ -63,17 +63,15 @@ const State = {
   // Languages that no filter hides, in the order of codes.
   shown() {
     const { script, family, hide, feature, off } = State.now;
-    return LANGUAGES.filter(
-      (each) => (!script || each.script === script) && (!family || each.family === family) && !hide.includes(each.code) && !off.includes(each.features[feature]),
-    );
+    const kind = (each) => (!script || each.script === script) && (!family || each.family === family);
+    return LANGUAGES.filter((each) => kind(each) && !hide.includes(each.code) && !off.includes(each.features[feature]));
   },
 
   // Measured pairs of languages that are shown, of the sign and certainty asked for.
   pairs() {
     const { sign, sure: certain } = State.now;
     const there = new Set(State.shown());
-    return PAIRS.filter(
-      (pair) => there.has(pair.source) && there.has(pair.target) && (!certain || sure(pair)) && (sign === "all" || pair.mean > 0 === (sign === "help")),
-    );
+    const asked = (pair) => (!certain || sure(pair)) && (sign === "all" || pair.mean > 0 === (sign === "help"));
+    return PAIRS.filter((pair) => there.has(pair.source) && there.has(pair.target) && asked(pair));
   },
 };

@@ -10,11 +10,12 @@ const LANGUAGE_COLUMNS = [
   { id: "R", title: "R, takes", number: (each) => each.R, words: (each) => ofSum(each.R), strip: true },
   { id: "alone", title: "Score alone", number: (each) => each.monolingual, words: (each) => ofScore(each.monolingual) },
 ];
+const back = (pair) => pairOf(pair.target, pair.source);
 const PAIR_COLUMNS = [
   { id: "source", title: "Donor", words: (pair) => pair.source.name }, { id: "target", title: "Recipient", words: (pair) => pair.target.name },
   { id: "F", title: "F, help", number: (pair) => pair, words: (pair) => `${percent(pair.mean)} ${range(pair)}`, strip: true },
   { id: "sure", title: "Sign", words: (pair) => (!known(pair) ? "" : sure(pair) ? (pair.mean > 0 ? "helps" : "harms") : "unsure") },
-  { id: "back", title: "The other way", number: (pair) => pairOf(pair.target, pair.source), words: (pair) => ofPair(pairOf(pair.target, pair.source)) },
+  { id: "back", title: "The other way", number: (pair) => back(pair), words: (pair) => ofPair(back(pair)) },
   { id: "n", title: "n", number: (pair) => ({ mean: pair.n }), words: (pair) => (pair.n === null ? "" : String(pair.n)) },
 ];
 
@@ -42,7 +43,8 @@ const Table = {
     const focus = State.focused();
     const all = rows === "pairs" ? State.pairs().filter((pair) => !focus || pair.source === focus || pair.target === focus) : State.shown();
     const wanted = find.toLowerCase().split(/\s+/).filter(Boolean);
-    const said = (row) => (rows === "pairs" ? [row.source, row.target] : [row]).map((each) => [each.name, each.code, each.script, each.family, each.genus].join(" ")).join(" ").toLowerCase();
+    const said = (row) => (rows === "pairs" ? [row.source, row.target] : [row])
+      .flatMap((each) => [each.name, each.code, each.script, each.family, each.genus]).join(" ").toLowerCase();
     const [column, down] = Table.sorting();
     const value = (row) => (column.number ? (column.number(row) || { mean: -Infinity }).mean : column.words(row));
     const kept = wanted.length ? all.filter((row) => { const words = said(row); return wanted.every((word) => words.includes(word)); }) : all;
@@ -56,7 +58,8 @@ const Table = {
     const page = Math.min(State.now.page, pages - 1);
     Table.box.node().replaceChildren();
     const table = Table.box.append("table");
-    table.append("caption").text(`${rows.length} ${State.now.rows}${State.focused() && State.now.rows === "pairs" ? ` with ${State.focused().name}` : ""}; the range in brackets is the interval`);
+    const focus = State.now.rows === "pairs" && State.focused() ? ` with ${State.focused().name}` : "";
+    table.append("caption").text(`${rows.length} ${State.now.rows}${focus}; the range in brackets is the interval`);
     const heads = table.append("thead").append("tr").selectAll("th").data(columns).join("th").attr("scope", "col");
     heads.attr("aria-sort", (column) => (column === sorted ? (down ? "descending" : "ascending") : "none"));
     heads.append("button").attr("type", "button").attr("data-column", (column) => column.id)
@@ -69,16 +72,16 @@ const Table = {
   },
 
   body(body, columns, rows) {
-    const reaches = new Map(columns.filter((column) => column.strip).map((column) => {
-      const all = State.now.rows === "pairs" ? PAIRS : LANGUAGES;
-      return [column, d3.max(all, (row) => { const told = column.number(row); return told ? Math.max(Math.abs(told.mean), Math.abs(told.low || 0), Math.abs(told.high || 0)) : 0; }) || 1];
-    }));
+    const all = State.now.rows === "pairs" ? PAIRS : LANGUAGES;
+    const scaled = columns.filter((column) => column.strip);
+    const reaches = new Map(scaled.map((column) => [column, d3.max(all, (row) => extent(column.number(row))) || 1]));
     for (const row of rows) {
       const line = body.append("tr");
       columns.forEach((column, place) => {
         const cell = line.append(place ? "td" : "th").attr("class", column.number ? "n" : null).text(column.words(row));
         if (!place) cell.attr("scope", "row");
-        if (column.strip && column.number(row)) d3.select(cell.node().appendChild(toSvg(strip(column.number(row), reaches.get(column))))).attr("aria-hidden", "true").style("margin-left", "auto");
+        if (!column.strip || !column.number(row)) return;
+        cell.append(() => toSvg(strip(column.number(row), reaches.get(column)))).attr("aria-hidden", "true").style("margin-left", "auto");
       });
     }
   },
@@ -86,7 +89,8 @@ const Table = {
   turn(page, pages) {
     Table.pager.node().replaceChildren();
     if (pages === 1) return;
-    const button = (words, to) => Table.pager.append("button").attr("type", "button").attr("data-column", words).text(words).property("disabled", to < 0 || to >= pages).on("click", () => State.set({ page: to }));
+    const button = (title, to) => Table.pager.append("button").attr("type", "button").text(title)
+      .property("disabled", to < 0 || to >= pages).on("click", () => State.set({ page: to }));
     button("Earlier rows", page - 1);
     Table.pager.append("span").text(`page ${page + 1} of ${pages}`);
     button("Later rows", page + 1);
@@ -95,7 +99,8 @@ const Table = {
   scene() {
     const columns = Table.columns();
     const page = Math.min(State.now.page, Math.max(0, Math.ceil(Table.found().length / PAGE) - 1));
-    return tableScene([columns.map((column) => column.title), ...Table.found().slice(page * PAGE, (page + 1) * PAGE).map((row) => columns.map((column) => column.words(row)))]);
+    const body = Table.found().slice(page * PAGE, (page + 1) * PAGE).map((row) => columns.map((column) => column.words(row)));
+    return tableScene([columns.map((column) => column.title), ...body]);
   },
   rows: () => (State.now.rows === "pairs" ? pairRows : languageRows)(Table.found()),
   legend: () => ["● interval excludes 0", "○ it does not"],
@@ -105,8 +110,7 @@ const Table = {
 function tableScene(rows) {
   const wide = rows[0].map((_, column) => 18 + d3.max(rows, (row) => measure(String(row[column] ?? ""), 12)));
   const starts = [12, ...d3.cumsum(wide).map((width) => 12 + width)];
-  const marks = rows.flatMap((row, line) => row.map((cell, column) => ({
-    kind: "text", x: starts[column], y: 22 + 20 * line, "font-size": 12, "font-weight": line ? 400 : 650, fill: COLOURS.ink, text: String(cell ?? ""),
-  })));
+  const mark = (cell, row, column) => words(starts[column], 22 + 20 * row, String(cell ?? ""), 12, COLOURS.ink, { "font-weight": row ? 400 : 650 });
+  const marks = rows.flatMap((cells, row) => cells.map((cell, column) => mark(cell, row, column)));
   return { width: Math.ceil(starts[rows[0].length]) + 12, height: 20 * rows.length + 16, marks };
 }

@@ -30,6 +30,14 @@ function say(words) {
   saying = setTimeout(() => { document.getElementById("status").textContent = words; }, 150);
 }
 
+// Tips on the pointer and on the keyboard's focus, for whatever stands for a language.
+function tipped(selection) {
+  selection
+    .on("pointerenter", (event, each) => Tip.show(about(each), event.clientX, event.clientY))
+    .on("pointerleave blur", Tip.hide)
+    .on("focus", (event, each) => { if (event.currentTarget.matches(":focus-visible")) Tip.beside(about(each), event.currentTarget); });
+}
+
 // Marks that stand for languages: one stop of the Tab key, arrows go between them, Enter and Space put one in focus, tips on focus and pointer.
 // moved(language, x, y): what Shift with an arrow does, where it does anything.
 function reachable(selection, moved) {
@@ -41,10 +49,7 @@ function reachable(selection, moved) {
     .attr("role", "button")
     .attr("aria-label", (each) => about(each).join(", "))
     .attr("aria-pressed", (each) => String(State.now.focus === each.code))
-    .on("pointerenter", (event, each) => Tip.show(about(each), event.clientX, event.clientY))
-    .on("pointerleave", Tip.hide)
-    .on("focus", (event, each) => { if (event.currentTarget.matches(":focus-visible")) Tip.beside(about(each), event.currentTarget); })
-    .on("blur", Tip.hide)
+    .call(tipped)
     .on("click", (event, each) => { if (!event.defaultPrevented) State.focus(each.code); })
     .on("keydown", (event, each) => {
       const step = { ArrowRight: [1, 0], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowUp: [0, -1] }[event.key];
