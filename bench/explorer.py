@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import statistics
 from pathlib import Path
 from typing import Any
@@ -141,13 +142,14 @@ def main() -> None:
 
 
 def measure(results: Results, page: Path, num: int, given: argparse.Namespace) -> None:
-    """Load time and every action of one map, each in a browser of its own."""
+    """Load time and every action of one map, each in a browser of its own; the machine's load (processes that want a core) beside it."""
     for width in given.widths:
         for action in ("load", *ACTIONS):
             key = {"languages": num, "width": width, "action": action}
             if not results.here(**key):
                 task = {"page": str(page), "width": width, "action": action, "frames": given.frames}
-                results.add(key, in_subprocess(__file__, task, timeout=300) or {})
+                values = in_subprocess(__file__, task, timeout=300) or {}
+                results.add(key, {**values, "load_average": round(os.getloadavg()[0], 1)})
 
 
 if __name__ == "__main__":
