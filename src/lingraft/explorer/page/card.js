@@ -3,6 +3,8 @@
 
 const Card = {
   update() {
+    if (Card.shown === State.now.focus) return;
+    Card.shown = State.now.focus;
     const card = d3.select("#card");
     const held = document.activeElement && document.activeElement.getAttribute("data-entry");
     card.node().replaceChildren();

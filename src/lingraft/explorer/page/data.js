@@ -13,14 +13,15 @@ const COUNT = LANGUAGES.length;
 const BY_CODE = new Map(LANGUAGES.map((language) => [language.code, language]));
 const BY_NAME = d3.sort(LANGUAGES, (language) => language.name);
 
-// Ordered pairs that were measured; CELLS has them by place, source * COUNT + target.
-const PAIRS = DATA.F.map(([source, target, mean, low, high, n]) => ({ source: LANGUAGES[source], target: LANGUAGES[target], mean, low, high, n }));
+// Ordered pairs that were measured, weak ones first; CELLS has them by place, source * COUNT + target.
+const measured = DATA.F.map(([source, target, mean, low, high, n]) => ({ source: LANGUAGES[source], target: LANGUAGES[target], mean, low, high, n }));
+const PAIRS = d3.sort(measured, (pair) => Math.abs(pair.mean));
 const CELLS = new Array(COUNT * COUNT);
 for (const pair of PAIRS) CELLS[pair.source.index * COUNT + pair.target.index] = pair;
 const pairOf = (source, target) => CELLS[source.index * COUNT + target.index];
 
 // The end of the colour scale: almost every pair lies within it, so that a single outlier does not wash out the rest.
-const REACH = d3.quantile(d3.sort(PAIRS, (pair) => Math.abs(pair.mean)), 0.98, (pair) => Math.abs(pair.mean)) || 0.01;
+const REACH = d3.quantileSorted(PAIRS, 0.98, (pair) => Math.abs(pair.mean)) || 0.01;
 const LARGEST = d3.max(PAIRS, (pair) => Math.abs(pair.mean)) || 0.01;
 
 const FEATURES = Object.entries(DATA.features).map(([id, name]) => {

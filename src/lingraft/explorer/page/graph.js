@@ -48,13 +48,13 @@ const Graph = {
     return `${Graph.edges.length} of ${languages.length * (languages.length - 1)} arrows shown`;
   },
 
-  // Pairs above the threshold; with a language in focus its own alone. Weak ones first, so that strong ones lie on top.
+  // Pairs above the threshold; with a language in focus its own alone.
   // Where no threshold is chosen it is where a graph is still readable: two and a half arrows per language, 45 around a focus.
   chosen() {
     const { min, direction } = State.now;
     const focus = State.focused();
     const asked = (pair) => !focus || (direction !== "out" && pair.target === focus) || (direction !== "in" && pair.source === focus);
-    const sorted = d3.sort(State.pairs().filter(asked), (pair) => Math.abs(pair.mean));
+    const sorted = State.pairs().filter(asked);
     const last = sorted.length - (focus ? 45 : Math.ceil(2.5 * State.shown().length));
     Graph.least = min ?? (last > 0 ? Math.floor(200 * Math.abs(sorted[last].mean)) / 2 : 0);
     return sorted.filter((pair) => 100 * Math.abs(pair.mean) >= Graph.least);
@@ -127,32 +127,41 @@ const Graph = {
   alpha: () => Math.max(0.12, Math.min(0.85, 14 / Math.sqrt(Graph.edges.length + 1))),
 
   draw() {
+    cancelAnimationFrame(Graph.drawing);
     Graph.waiting = 0;
-    const { context } = Graph;
-    context.clearRect(0, 0, Graph.width, Graph.height);
+    Graph.context.clearRect(0, 0, Graph.width, Graph.height);
+    Graph.nodes.attr("transform", (each) => `translate(${Graph.places.get(each).x},${Graph.places.get(each).y})`);
+    Graph.left = Graph.edges.length;
+    Graph.beneath();
+  },
+
+  // Draw the strongest arrows that are not drawn yet beneath those that are; the next ones in the next frame, so that no frame is long.
+  beneath() {
+    const { context, edges } = Graph;
+    const some = edges.slice(Math.max(0, Graph.left - 500), Graph.left);
+    Graph.left -= some.length;
+    context.globalCompositeOperation = "destination-over";
     // Arrows of one sign and about one width are one path: a few strokes, however many arrows.
-    const groups = d3.group(Graph.edges, (pair) => Math.round(Graph.strength(pair)), (pair) => pair.mean > 0);
-    for (const [width, signs] of d3.sort(groups, ([each]) => each)) {
+    const groups = d3.group(some, (pair) => Math.round(Graph.strength(pair)), (pair) => pair.mean > 0);
+    for (const [width, signs] of d3.sort(groups, ([each]) => -each)) {
       for (const [helps, pairs] of signs) {
+        const curves = pairs.map(Graph.curve);
         context.strokeStyle = context.fillStyle = helps ? COLOURS.help : COLOURS.harm;
         context.globalAlpha = Math.min(0.95, Graph.alpha() * (0.7 + width / 8));
         context.lineWidth = Math.max(0.7, width);
-        context.setLineDash(helps || Graph.edges.length > 2000 ? [] : [2 + 1.5 * width, 2 + width]);
+        context.setLineDash(helps || edges.length > 500 ? [] : [2 + 1.5 * width, 2 + width]);
         context.beginPath();
-        for (const pair of pairs) {
-          const at = Graph.curve(pair);
+        for (const at of curves) Graph.head(at, width, (x, y, first) => (first ? context.moveTo(x, y) : context.lineTo(x, y)));
+        if (edges.length <= 2000) context.fill();
+        context.beginPath();
+        for (const at of curves) {
           context.moveTo(at[0], at[1]);
           context.quadraticCurveTo(at[2], at[3], at[4], at[5]);
         }
         context.stroke();
-        if (Graph.edges.length > 2000) continue;
-        context.beginPath();
-        for (const pair of pairs) Graph.head(Graph.curve(pair), width, (x, y, first) => (first ? context.moveTo(x, y) : context.lineTo(x, y)));
-        context.fill();
       }
     }
-    context.globalAlpha = 1;
-    Graph.nodes.attr("transform", (each) => `translate(${Graph.places.get(each).x},${Graph.places.get(each).y})`);
+    if (Graph.left > 0) Graph.drawing = requestAnimationFrame(Graph.beneath);
   },
 
   // An arrow's head as three points.
