@@ -1,6 +1,9 @@
 // Who helps whom as arrows: from donor to recipient, as wide as F is large. Arrows on a canvas, languages as SVG above it.
 "use strict";
 
+// How many arrows are drawn in one frame; no more than these have heads and dashes.
+const ATONCE = 500;
+
 const Graph = {
   title: "Graph",
   help: "Arrows run from donor to recipient; blue helps, orange dashes harm; wider is more. Click a language to see only its arrows, "
@@ -12,7 +15,8 @@ const Graph = {
     Graph.width = width;
     Graph.height = Math.round(width < 600 ? Math.max(420, width * 1.3) : Math.min(700, Math.max(520, width * 0.72)));
     const box = d3.select(stage).append("div").attr("class", "graph");
-    Graph.context = sharp(box.append("canvas").attr("aria-hidden", "true").node(), width, Graph.height);
+    const canvas = () => sharp(box.append("canvas").attr("aria-hidden", "true").node(), width, Graph.height);
+    [Graph.behind, Graph.front] = [canvas(), canvas()];
     Graph.svg = box.append("svg").attr("width", width).attr("height", Graph.height).attr("font-family", FONT);
     Graph.svg.attr("role", "group").attr("aria-label", "Languages; the table view has the numbers of every arrow");
     Graph.over = Graph.svg.append("path").attr("fill", "none").attr("stroke", COLOURS.ink);
@@ -126,42 +130,47 @@ const Graph = {
   strength: (pair) => 0.7 + 0.4 * Graph.radius * Math.min(1, Math.abs(pair.mean) / LARGEST),
   alpha: () => Math.max(0.12, Math.min(0.85, 14 / Math.sqrt(Graph.edges.length + 1))),
 
+  // The strongest arrows at once; the others behind them in the next frames, weak ones first, so that no frame is long.
   draw() {
     cancelAnimationFrame(Graph.drawing);
     Graph.waiting = 0;
-    Graph.context.clearRect(0, 0, Graph.width, Graph.height);
+    for (const context of [Graph.behind, Graph.front]) context.clearRect(0, 0, Graph.width, Graph.height);
     Graph.nodes.attr("transform", (each) => `translate(${Graph.places.get(each).x},${Graph.places.get(each).y})`);
-    Graph.left = Graph.edges.length;
-    Graph.beneath();
+    Graph.arrows(Graph.front, Graph.edges.slice(-ATONCE));
+    Graph.more(0);
   },
 
-  // Draw the strongest arrows that are not drawn yet beneath those that are; the next ones in the next frame, so that no frame is long.
-  beneath() {
-    const { context, edges } = Graph;
-    const some = edges.slice(Math.max(0, Graph.left - 500), Graph.left);
-    Graph.left -= some.length;
-    context.globalCompositeOperation = "destination-over";
-    // Arrows of one sign and about one width are one path: a few strokes, however many arrows.
-    const groups = d3.group(some, (pair) => Math.round(Graph.strength(pair)), (pair) => pair.mean > 0);
-    for (const [width, signs] of d3.sort(groups, ([each]) => -each)) {
+  more(from) {
+    const to = Math.min(from + ATONCE, Graph.edges.length - ATONCE);
+    if (from >= to) return;
+    Graph.drawing = requestAnimationFrame(() => {
+      Graph.arrows(Graph.behind, Graph.edges.slice(from, to));
+      Graph.more(to);
+    });
+  },
+
+  // Arrows of one sign and about one width are one path: a few strokes, however many arrows.
+  arrows(context, edges) {
+    const few = Graph.edges.length <= ATONCE;
+    const groups = d3.group(edges, (pair) => Math.round(Graph.strength(pair)), (pair) => pair.mean > 0);
+    for (const [width, signs] of d3.sort(groups, ([each]) => each)) {
       for (const [helps, pairs] of signs) {
         const curves = pairs.map(Graph.curve);
         context.strokeStyle = context.fillStyle = helps ? COLOURS.help : COLOURS.harm;
         context.globalAlpha = Math.min(0.95, Graph.alpha() * (0.7 + width / 8));
         context.lineWidth = Math.max(0.7, width);
-        context.setLineDash(helps || edges.length > 500 ? [] : [2 + 1.5 * width, 2 + width]);
-        context.beginPath();
-        for (const at of curves) Graph.head(at, width, (x, y, first) => (first ? context.moveTo(x, y) : context.lineTo(x, y)));
-        if (edges.length <= 2000) context.fill();
+        context.setLineDash(few && !helps ? [2 + 1.5 * width, 2 + width] : []);
         context.beginPath();
         for (const at of curves) {
           context.moveTo(at[0], at[1]);
           context.quadraticCurveTo(at[2], at[3], at[4], at[5]);
         }
         context.stroke();
+        context.beginPath();
+        if (few) for (const at of curves) Graph.head(at, width, (x, y, first) => (first ? context.moveTo(x, y) : context.lineTo(x, y)));
+        context.fill();
       }
     }
-    if (Graph.left > 0) Graph.drawing = requestAnimationFrame(Graph.beneath);
   },
 
   // An arrow's head as three points.
