@@ -98,6 +98,10 @@ class Recipe(BaseModel):
                     f"Phase {name!r} has the objective 'middle', which is for a linear map behind a source that reads both languages: "
                     "it needs tokenizer.vocabulary = 'source' and surgery.adapters = 'linear'."
                 )
+            if self.surgery.adapters == "vectors" and (problem := self._no_vectors(phase)):
+                raise RecipeError(
+                    f"surgery.adapters = 'vectors' puts vectors of both languages' tokens beside a source's states: {problem}."
+                )
             if kind == "source" and any("new" in parts for parts in phase.all_parts()):
                 raise RecipeError(f"Phase {name!r} trains the part 'new', but with tokenizer.vocabulary = 'source' no token is new.")
             if kind == "replace" and "source" in phase.languages:
@@ -106,6 +110,16 @@ class Recipe(BaseModel):
                     "Use 'joint', 'disjoint' or 'extend'."
                 )
         return self
+
+    def _no_vectors(self, phase: PhaseSettings) -> str:
+        """Why there can be no static vectors beside the states; "": there can."""
+        if self.tokenizer.vocabulary != "source" or not self.reads_parallel:
+            return "it needs tokenizer.vocabulary = 'source', and a phase on parallel text, for the source's vectors"
+        if self.surgery.meets:
+            return "with surgery.trilayer and language_embeddings these are re-ordered, and the tokens are not"
+        if phase.gradient_checkpointing:
+            return "they cannot be computed anew. Use gradient_checkpointing = false"
+        return "rows.mapping is 'identical', 'unsupervised' or 'adversarial'" if self.rows.mapping == "lexicon" else ""
 
     def for_verb(self, verb: str) -> "Recipe":
         """Itself. Raises RecipeError where it is for another command."""
