@@ -68,16 +68,16 @@ def test_vectors_of_no_training_change_nothing(pico: Pico, world: World, tmp_pat
 
 
 def test_two_languages_of_a_vocabulary_come_into_one_space():
-    """The target's text is the source's, each word i spelled 40 + i; 20 words that both use are what the map starts from."""
+    """The target's text is the source's, each word i spelled 40 + i; 16 words that both use are what the map starts from."""
     generator, names = np.random.default_rng(0), ["", *(f"w{i}" for i in range(1, 100))]
     topics = generator.permutation(np.arange(1, 41)).reshape(8, 5)
-    shared = generator.permutation(np.arange(80, 100)).reshape(4, 5)
+    shared = generator.permutation(np.arange(81, 97)).reshape(8, 2)
 
     def sentences(shift: int) -> Iterator[Sequence[str]]:
         draw = np.random.default_rng(1)
         for _ in range(1500):
             topic = draw.integers(8)
-            words = np.concatenate([topics[topic] + shift, shared[topic % 4]])
+            words = np.concatenate([topics[topic] + shift, shared[topic]])
             yield [names[i] for i in draw.choice(words, 8)]
 
     sides = [partial(sentences, shift) for shift in (0, 40)]
