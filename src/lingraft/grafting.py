@@ -240,7 +240,7 @@ def train_best(
             loss = _attempt(run, source.model, settings, data, label, total, own, folder / f"attempt-{number}", options)
             tried.append({"seed": own, "held_out_loss": loss})
         best = min(range(len(tried)), key=lambda i: math.inf if tried[i]["held_out_loss"] is None else tried[i]["held_out_loss"])
-        run.note(restarts={**run.facts.get("restarts", {}), name: {"attempts": tried, "kept": best}})
+        run.note_in("restarts", name, {"attempts": tried, "kept": best})
         _keep(source.model, folder, folder / f"attempt-{best}", total, name)
     return train(name, source.model, settings, data, total=total, seed=seed, folder=folder, options=options)
 

@@ -159,6 +159,15 @@ class Recipe(BaseModel):
         """Whether a phase trains on pairs of texts."""
         return any(phase.next_sentence for phase in self.phases.values())
 
+    def before(self, name: str) -> list[str]:
+        """The phases that one starts from, and those that these start from, in the recipe's order. Raises RecipeError for a name unknown."""
+        names = list(self.phases)
+        if name not in names:
+            raise RecipeError(f"This recipe has no phase {name!r}. {suggest(name, names)}")
+        place, starts = names.index(name), self.phases[name].starts
+        found = {phase for start in starts or names[max(0, place - 1) : place] for phase in (start, *self.before(start))}
+        return [phase for phase in names if phase in found]
+
     def to_toml(self) -> str:
         """The whole recipe, defaults written out."""
         return tomli_w.dumps(self.model_dump(exclude_none=True))

@@ -1,5 +1,6 @@
 """The stages of a transfer, each skipped where its output in the run folder is complete."""
 
+import contextlib
 import math
 import time
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from lingraft.card import model_card
 from lingraft.embeddings.settings import AUTO
 from lingraft.evaluate import language_model
 from lingraft.evaluate.language_model import HeldOut, Reader
-from lingraft.files import atomic_folder, atomic_write, fingerprint, is_main_process, write_text
+from lingraft.files import atomic_folder, atomic_write, fingerprint, is_main_process, locked, write_text
 from lingraft.grafting import Rows, beside, check_surgery, enter, facts, read_rows, save_rows, train_best
 from lingraft.machine import first, hardware
 from lingraft.model.adapters import save_adapters
@@ -241,7 +242,15 @@ def _size(model: Any, part: str) -> int:
 
 
 def phase(request: Request, run: Run, source: Source, spoken: Tongues, found: HeldOuts, name: str, options: Options) -> None:
-    """Train one phase, or go on with it, or take its result."""
+    """Train one phase, or go on with it, or take its result; where another process trains it, wait for that."""
+    with contextlib.ExitStack() as held:
+        with first():
+            if is_main_process():
+                held.enter_context(locked(run.path / "phases" / name, waits=True))
+        _phase(request, run, source, spoken, found, name, options)
+
+
+def _phase(request: Request, run: Run, source: Source, spoken: Tongues, found: HeldOuts, name: str, options: Options) -> None:
     settings = request.recipe.phases[name]
     data = spoken.data(settings)
     enter(run, source.model, settings)
@@ -286,12 +295,11 @@ def _total(request: Request, run: Run, source: Source, data: Lessons, name: str)
     share = minutes_of(request, settings)
     if share is None:
         return planned_steps(settings, data)
-    kept = run.facts.get("steps_from_minutes", {})
-    if f"{name} {request.minutes}" not in kept:
+    key = f"{name} {request.minutes}"
+    if key not in run.facts.get("steps_from_minutes", {}):
         with first():
-            steps = steps_for(source.model, settings, data, share)
-            run.note(steps_from_minutes={**kept, f"{name} {request.minutes}": steps})
-    return int(run.facts["steps_from_minutes"][f"{name} {request.minutes}"])
+            run.note_in("steps_from_minutes", key, steps_for(source.model, settings, data, share))
+    return int(run.facts["steps_from_minutes"][key])
 
 
 def minutes_of(request: Request, settings: PhaseSettings) -> float | None:
