@@ -146,8 +146,9 @@ class Recipe(BaseModel):
 
     @property
     def reads_links(self) -> bool:
-        """Whether a phase asks which piece of parallel text stands for which."""
-        return any(ON_LINKS & set(phase.objectives) for phase in self.phases.values())
+        """Whether a phase asks which piece of parallel text stands for which; tlm does to know which pairs are good enough, as cdlm does."""
+        asking = ON_LINKS | ({"tlm"} if self.verb == "transfer" else set())
+        return any(asking & set(phase.objectives) for phase in self.phases.values())
 
     @property
     def aligns(self) -> bool:
@@ -160,7 +161,7 @@ class Recipe(BaseModel):
         return any(phase.next_sentence for phase in self.phases.values())
 
     def before(self, name: str) -> list[str]:
-        """The phases that one starts from, and those that these start from, in the recipe's order. Raises RecipeError for a name unknown."""
+        """The phases that one starts from, and those that these start from, in the recipe's order. Raises RecipeError for no phase."""
         names = list(self.phases)
         if name not in names:
             raise RecipeError(f"This recipe has no phase {name!r}. {suggest(name, names)}")
