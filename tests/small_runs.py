@@ -52,4 +52,6 @@ def results(run: Path) -> dict[str, str]:
 
 
 def times(run: Path) -> dict[str, int]:
-    return {str(file.relative_to(run)): file.stat().st_mtime_ns for file in run.rglob("*") if file.is_file() and file.name != ".lock"}
+    return {
+        str(file.relative_to(run)): file.stat().st_mtime_ns for file in run.rglob("*") if file.is_file() and not file.name.endswith(".lock")
+    }

@@ -162,4 +162,4 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     assert {name.split("/")[0] for name in names} == {"lingraft", f"lingraft-{PROJECT['version']}.dist-info"}
     assert {"lingraft/templates/report.html", "lingraft/recipes/copy.toml", "lingraft/data/libreoffice_help/LICENSE"} <= names
     assert {"lingraft/data/wals/README.md", "lingraft/data/wals/values.tsv.xz"} <= names  # its licence asks for the attribution
-    assert sum("/licenses/" in name for name in names) == 2  # the code's, and the bundled corpus's
+    assert sum("/licenses/" in name for name in names) == 3  # the code's, the bundled corpus's, and d3's

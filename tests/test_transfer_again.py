@@ -29,7 +29,7 @@ def copy(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
-@pytest.mark.parametrize("stage", ["encode_to_shards", "_save_rows", "measure", "model_card", "write_report"])
+@pytest.mark.parametrize("stage", ["encode_to_shards", "save_rows", "measure", "model_card", "write_report"])
 def test_an_interruption_in_any_stage_is_made_up_for(
     stage: str, finished: Path, pico: Pico, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -14,7 +14,7 @@ from small_shards import CLS, PAD, SEP, shards
 from small_training import run as train_on
 
 from lingraft.embeddings import ORIGINS
-from lingraft.errors import RecipeError
+from lingraft.errors import RecipeError, RunError
 from lingraft.model.parts import parameters_of
 from lingraft.model.trilayer import insert_trilayer
 from lingraft.recipe import load_recipe, shipped
@@ -28,6 +28,7 @@ from lingraft.train.links import Linked
 from lingraft.train.objectives import Vocabulary
 from lingraft.train.pairs import Frame, Translations
 from lingraft.train.settings import PhaseSettings
+from lingraft.translation import translate
 
 pytestmark = pytest.mark.usefixtures("short_report")
 QUICK = ["rows.method=copy"]  # an adversary takes half a minute, and has tests of its own
@@ -156,3 +157,19 @@ def test_a_cipher_is_learned_through_the_trilayer_and_not_from_its_text(backward
         _, lines = train_on(tmp_path / objective, asked, model=model, data=data, total=120)
         loss = np.mean([line["loss"] for line in lines if "loss" in line][-10:])
         assert loss < 0.3 if objective == "cdlm" else loss > 3, "30 tokens that are as likely: ln 30 = 3.4"
+
+
+def test_translations_are_read_with_a_vocabulary_for_each_language(pico: Pico, world: World, tmp_path: Path):
+    changes = ["batch=32", "phases.to-target.steps=120", "learning_rate=0.01", "evaluation.max_characters=500"]
+    run = trelm(pico("bert"), world, tmp_path / "run", *changes, recipe="trelm-separate-vocabulary", steps=0)
+    plain = world.plain.read_text().splitlines()[:20]
+    (tmp_path / "plain.txt").write_text("\n".join(plain))
+    (tmp_path / "cipher.txt").write_text("\n".join(map(World.encipher, plain)))
+    found = translate(run.path, text=tmp_path / "plain.txt", reference=tmp_path / "cipher.txt")
+    assert found["phase"] == "to-target"
+    assert found["scores"]["bleu_4"] > 30 > found["baseline"]["bleu_4"] + 20
+    back = translate(run.path, text=tmp_path / "cipher.txt", to_source=True)
+    assert back["phase"] == "to-source"
+    (run.path / "recipe.toml").write_text((run.path / "recipe.toml").read_text().replace("cdlm+mlm", "mlm"))
+    with pytest.raises(RunError, match="--phase NAME"):
+        translate(run.path, text=tmp_path / "plain.txt")

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,15 +118,21 @@ def fingerprint(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Hold the run folder for this process. Raises RunError where another process holds it; wait: until it no longer does."""
+def locked(folder: Path, *, waits: bool = False) -> Iterator[filelock.BaseFileLock]:
+    """Hold the run folder, or one in it, for this process; what is yielded can release it before the end.
+
+    Where another process holds it, RunError is raised; waits: say so on stderr, and wait.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=-1 if wait else 0)
+        lock.acquire(timeout=0)
     except filelock.Timeout:
-        raise RunError(f"{folder} is in use by another lingraft. Wait for it, or choose another --out.") from None
+        if not waits:
+            raise RunError(f"{folder} is in use by another lingraft. Wait for it, or choose another --out.") from None
+        print(f"lingraft: waiting for another lingraft, which is at work in {folder}", file=sys.stderr, flush=True)
+        lock.acquire(poll_interval=0.2)
     try:
-        yield
+        yield lock
     finally:
         lock.release()

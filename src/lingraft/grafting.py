@@ -2,14 +2,19 @@
 
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from accelerate import PartialState
+from safetensors.numpy import load_file, save_file
 
-from lingraft.embeddings import NewRows
+from lingraft.embeddings import ORIGINS, NewRows
+from lingraft.embeddings.rows import Floats
 from lingraft.errors import ModelError, RecipeError, RunError, TrainingError
 from lingraft.files import fingerprint
 from lingraft.model import adapters
@@ -21,22 +26,69 @@ from lingraft.model.surgery import graft
 from lingraft.model.trilayer import check_trilayer, insert_trilayer, meeting
 from lingraft.recipe import Recipe
 from lingraft.request import Request
-from lingraft.run import Run
+from lingraft.run import ROWS, Run
 from lingraft.text.corpus import language_of
+from lingraft.text.shards import Shards
 from lingraft.tokenizer import vocabulary
 from lingraft.tongues import Tongues
 from lingraft.train import checkpoint
 from lingraft.train.data import Lessons
 from lingraft.train.loop import Options, Speed, train
 from lingraft.train.settings import MEAN, REST, PhaseSettings
+from lingraft.vectors.tokens import insist, of_both
 
-Rows = tuple[NewRows, NewRows | None]
+OUTPUT = "output."  # before the names of arrays in rows.safetensors that are of the output matrix
+BESIDE = "beside"
+
+
+class Rows(NamedTuple):
+    """Rows of the input matrix; of an output matrix, None: the same; and vectors (vocab, width) beside the states, where there are some."""
+
+    words: NewRows
+    output: NewRows | None = None
+    beside: Floats | None = None
+
+
+def save_rows(found: Rows, path: Path) -> None:
+    """Write rows.safetensors."""
+    others = {f"{OUTPUT}{name}": array for name, array in found.output.to_arrays().items()} if found.output else {}
+    arrays = found.words.to_arrays() | others | ({} if found.beside is None else {BESIDE: found.beside})
+    save_file(arrays, path, metadata={"origins": ",".join(ORIGINS)})  # one entry: of several, the order in the file is random
+
+
+def read_rows(run: Run) -> Rows:
+    """The rows that a run has found."""
+    arrays = load_file(run.path / ROWS)
+    others = {name.removeprefix(OUTPUT): array for name, array in arrays.items() if name.startswith(OUTPUT)}
+    return Rows(NewRows.from_arrays(arrays), NewRows.from_arrays(others) if others else None, arrays.get(BESIDE))
+
+
+def beside(request: Request, run: Run, source: Source, spoken: Tongues) -> Floats | None:
+    """Skip-gram vectors of the source's tokens in both languages, (vocab, width), where the recipe puts such beside its states: the
+    target's from its text, the source's from its side of the parallel text. Raises RecipeError as `insist` does."""
+    settings, rows = request.recipe.surgery, request.recipe.rows
+    if settings.adapters != "vectors":
+        return None
+    special = vocabulary.special_ids(source.tokenizer)
+    names = ["" if i in special else name for i, name in enumerate(vocabulary.tokens(source.tokenizer))]
+    texts = spoken.translations[0][0].shards, spoken.target.shards
+    counts, sentences = [text.counts(len(names)) for text in texts], [partial(cut, text, names) for text in texts]
+    table, trust = of_both(sentences, counts, names, settings.adapter_width, rows.mapping, request.seed)
+    run.note(mapping=trust.measures())
+    insist(trust, is_strict=rows.trust)
+    return table
+
+
+def cut(shards: Shards, names: Sequence[str]) -> Iterator[list[str]]:
+    """Sentences of an encoded text as tokens, without those that have no name."""
+    for first, last in pairwise(shards.sentences):
+        yield [names[i] for i in shards.tokens[first:last] if names[i]]
 
 
 def operate(request: Request, source: Source, spoken: Tongues, found: Rows, seed: int) -> None:
     """Put in what the recipe adds: new rows, TRILayer and language embeddings, adapters; and take position and segment off the first
     token. seed: of what is drawn."""
-    settings, (rows, output) = request.recipe.surgery, found
+    settings, (rows, output, beside) = request.recipe.surgery, found
     if settings.bare_begin:
         bare_begin(source.model, begin_id(source))
     graft(source.model, spoken.rows(rows), spoken.roles(), output=spoken.output(output), seed=seed, rank=request.recipe.rows.rank)
@@ -45,6 +97,8 @@ def operate(request: Request, source: Source, spoken: Tongues, found: Rows, seed
         insert_trilayer(source.model, codes, **settings.additions(), mid_embeddings=settings.mid_embeddings, seed=seed)
     if settings.adapters != "none":
         adapters.insert(source.model, settings.adapters, settings.adapter_width, seed)
+    if beside is not None:
+        adapters.set_vectors(source.model, torch.from_numpy(beside))
 
 
 def from_nothing(request: Request, source: Source, spoken: Tongues, seed: int) -> None:
@@ -186,7 +240,7 @@ def train_best(
             loss = _attempt(run, source.model, settings, data, label, total, own, folder / f"attempt-{number}", options)
             tried.append({"seed": own, "held_out_loss": loss})
         best = min(range(len(tried)), key=lambda i: math.inf if tried[i]["held_out_loss"] is None else tried[i]["held_out_loss"])
-        run.note(restarts={**run.facts.get("restarts", {}), name: {"attempts": tried, "kept": best}})
+        run.note_in("restarts", name, {"attempts": tried, "kept": best})
         _keep(source.model, folder, folder / f"attempt-{best}", total, name)
     return train(name, source.model, settings, data, total=total, seed=seed, folder=folder, options=options)
 

@@ -172,5 +172,5 @@ def build(request: Request, run: Run, spoken: Tongues) -> tuple[Source, Tongues]
 def rows(request: Request, run: Run, source: Source, spoken: Tongues, texts: Mapping[str, Corpus], options: Options) -> None:
     """Where the recipe has rows.method = "static": skip-gram vectors of the tokens instead of random rows (CLWE, Artetxe et al. 2020)."""
     if request.recipe.rows.method == STATIC:
-        found, _ = stages.rows(request, run, source, spoken, Texts(texts[request.to], None, None), options)
+        found, *_ = stages.rows(request, run, source, spoken, Texts(texts[request.to], None, None), options)
         graft(source.model, found, spoken.roles(), seed=request.seed)

@@ -98,6 +98,10 @@ class Recipe(BaseModel):
                     f"Phase {name!r} has the objective 'middle', which is for a linear map behind a source that reads both languages: "
                     "it needs tokenizer.vocabulary = 'source' and surgery.adapters = 'linear'."
                 )
+            if self.surgery.adapters == "vectors" and (problem := self._no_vectors(phase)):
+                raise RecipeError(
+                    f"surgery.adapters = 'vectors' puts vectors of both languages' tokens beside a source's states: {problem}."
+                )
             if kind == "source" and any("new" in parts for parts in phase.all_parts()):
                 raise RecipeError(f"Phase {name!r} trains the part 'new', but with tokenizer.vocabulary = 'source' no token is new.")
             if kind == "replace" and "source" in phase.languages:
@@ -106,6 +110,16 @@ class Recipe(BaseModel):
                     "Use 'joint', 'disjoint' or 'extend'."
                 )
         return self
+
+    def _no_vectors(self, phase: PhaseSettings) -> str:
+        """Why there can be no static vectors beside the states; "": there can."""
+        if self.tokenizer.vocabulary != "source" or not self.reads_parallel:
+            return "it needs tokenizer.vocabulary = 'source', and a phase on parallel text, for the source's vectors"
+        if self.surgery.meets:
+            return "with surgery.trilayer and language_embeddings these are re-ordered, and the tokens are not"
+        if phase.gradient_checkpointing:
+            return "they cannot be computed anew. Use gradient_checkpointing = false"
+        return "rows.mapping is 'identical', 'unsupervised' or 'adversarial'" if self.rows.mapping == "lexicon" else ""
 
     def for_verb(self, verb: str) -> "Recipe":
         """Itself. Raises RecipeError where it is for another command."""
@@ -132,8 +146,9 @@ class Recipe(BaseModel):
 
     @property
     def reads_links(self) -> bool:
-        """Whether a phase asks which piece of parallel text stands for which."""
-        return any(ON_LINKS & set(phase.objectives) for phase in self.phases.values())
+        """Whether a phase asks which piece of parallel text stands for which; tlm does, to know the good pairs, as cdlm does."""
+        asking = ON_LINKS | ({"tlm"} if self.verb == "transfer" else set())
+        return any(asking & set(phase.objectives) for phase in self.phases.values())
 
     @property
     def aligns(self) -> bool:
@@ -144,6 +159,15 @@ class Recipe(BaseModel):
     def predicts_next_sentence(self) -> bool:
         """Whether a phase trains on pairs of texts."""
         return any(phase.next_sentence for phase in self.phases.values())
+
+    def before(self, name: str) -> list[str]:
+        """The phases that one starts from, and those that these start from, in the recipe's order. Raises RecipeError for no phase."""
+        names = list(self.phases)
+        if name not in names:
+            raise RecipeError(f"This recipe has no phase {name!r}. {suggest(name, names)}")
+        place, starts = names.index(name), self.phases[name].starts
+        found = {phase for start in starts or names[max(0, place - 1) : place] for phase in (start, *self.before(start))}
+        return [phase for phase in names if phase in found]
 
     def to_toml(self) -> str:
         """The whole recipe, defaults written out."""

@@ -48,17 +48,22 @@ def order(recipe: Recipe) -> list[str]:
 
 
 @contextlib.contextmanager
-def opened(request: Request, restart_from: str | None) -> Iterator[Run]:
+def opened(request: Request, restart_from: str | None = None, *, only_phase: str = "") -> Iterator[Run]:
     """The run folder of a request, held for this process; its warnings are kept in run.json.
+
+    only_phase: others may want the folder too: it is waited for, and `Run.held` can be released.
 
     A new folder is removed when a mistake of the user's ends the run before anything worth keeping was made.
     """
     parse(request.to)
+    if only_phase and restart_from:
+        raise RecipeError("--only-phase goes on beside other processes, and --restart-from removes what they may need. Give one of them.")
     missing = [folder for folder in (request.out, *request.out.parents) if not folder.exists()]
     is_new = bool(missing) or (request.out.is_dir() and not any(request.out.iterdir()))
     run = Run.create(request.out)
     try:
-        with locked(run.path) if is_main_process() else contextlib.nullcontext(), _collected(run):
+        held = locked(run.path, waits=bool(only_phase)) if is_main_process() else contextlib.nullcontext()
+        with held as run.held, _collected(run):
             _check(request.recipe, run, restart_from)
             if restart_from:
                 run.restart_from(restart_from, order(request.recipe))
@@ -157,9 +162,10 @@ def _collected(run: Run) -> Iterator[None]:
 
         def keep(message: Warning | str, category: type[Warning], *place: Any) -> None:
             show(message, category, *place)
-            known = run.facts.get("warnings", [])
-            if issubclass(category, LingraftWarning) and str(message) not in known:
-                run.note(warnings=[*known, str(message)])
+            with run.changing():
+                known = run.facts.get("warnings", [])
+                if issubclass(category, LingraftWarning) and str(message) not in known:
+                    run.note(warnings=[*known, str(message)])
 
         warnings.showwarning = keep  # type: ignore[assignment]
         yield

@@ -1,11 +1,14 @@
 """The run folder: the interface between stages. A stage whose output is complete is skipped; that one rule gives resume."""
 
+import contextlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+
+import filelock
 
 from lingraft.errors import RunError, suggest
 from lingraft.files import is_main_process, read_json, write_json, write_text
@@ -44,6 +47,8 @@ class Run:
     def __init__(self, path: str | Path, can_restart: bool = True) -> None:
         """Open an existing run. can_restart: its command has --restart-from. Raises RunError where `path` holds none."""
         self.path, self._can_restart = Path(path), can_restart
+        self.held: filelock.BaseFileLock | None = None
+        self._lock = filelock.FileLock(self.path / ".changes.lock")
         if not (self.path / STAGES).is_dir() and not (self.path / FACTS).is_file():
             raise RunError(f"{self.path} is not a run: it has no {FACTS}. Give a folder that `lingraft transfer --out` made.")
 
@@ -147,19 +152,32 @@ class Run:
         path = self.path / FACTS
         return dict(read_json(path)) if path.exists() else {}
 
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """Hold run.json and metrics.jsonl while they are read and written anew: phases may be trained side by side."""
+        with self._lock if is_main_process() else contextlib.nullcontext():
+            yield
+
     def note(self, **facts: Any) -> None:
         """Add to run.json."""
         if is_main_process():
-            write_json(self.path / FACTS, {**self.facts, **facts})
+            with self.changing():
+                write_json(self.path / FACTS, {**self.facts, **facts})
+
+    def note_in(self, name: str, key: str, value: Any) -> None:
+        """Add to a table in run.json."""
+        with self.changing():
+            self.note(**{name: {**self.facts.get(name, {}), key: value}})
 
     def spend(self, phase: str, seconds: float | None) -> None:
         """Count `seconds` of training for a phase; None: forget those it has."""
-        spent = dict(self.facts.get("phase_seconds", {}))
-        if seconds is not None:
-            spent[phase] = spent.get(phase, 0.0) + seconds
-        elif spent.pop(phase, None) is None:
-            return
-        self.note(phase_seconds=spent, seconds=sum(spent.values()))
+        with self.changing():
+            spent = dict(self.facts.get("phase_seconds", {}))
+            if seconds is not None:
+                spent[phase] = spent.get(phase, 0.0) + seconds
+            elif spent.pop(phase, None) is None:
+                return
+            self.note(phase_seconds=spent, seconds=sum(spent.values()))
 
     def lines(self, name: str) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl or scores.jsonl; a torn last line is left out."""
@@ -174,15 +192,17 @@ class Run:
     def record(self, line: Mapping[str, Any]) -> None:
         """Append a line to metrics.jsonl."""
         if is_main_process():
-            with (self.path / METRICS).open("a", encoding="utf-8") as file:
+            with self.changing(), (self.path / METRICS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
 
     def forget_metrics(self, phase: str, step: int) -> None:
         """Drop the lines of a phase beyond `step`, which a resume will write again."""
-        kept = [line for line in self.lines(METRICS) if not (line["phase"] == phase and line["step"] > step)]
-        if step < 0:  # a phase from its beginning has no restarts yet
-            kept = [line for line in kept if not line["phase"].startswith(f"{phase} ")]
-        if is_main_process() and (self.path / METRICS).exists():
+        if not is_main_process() or not (self.path / METRICS).exists():
+            return
+        with self.changing():
+            kept = [line for line in self.lines(METRICS) if not (line["phase"] == phase and line["step"] > step)]
+            if step < 0:  # a phase from its beginning has no restarts yet
+                kept = [line for line in kept if not line["phase"].startswith(f"{phase} ")]
             write_text(self.path / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
 
     def write_scores(self, lines: Iterable[Mapping[str, Any]]) -> None:

@@ -1,5 +1,6 @@
 """The stages of a transfer, each skipped where its output in the run folder is complete."""
 
+import contextlib
 import math
 import time
 from collections.abc import Mapping
@@ -10,18 +11,16 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 
 from lingraft import pictures
 from lingraft.aids import Aids, used
 from lingraft.card import model_card
-from lingraft.embeddings import ORIGINS, NewRows
 from lingraft.embeddings.settings import AUTO
 from lingraft.evaluate import language_model
 from lingraft.evaluate.language_model import HeldOut, Reader
-from lingraft.files import atomic_folder, atomic_write, fingerprint, is_main_process, write_text
-from lingraft.grafting import Rows, check_surgery, enter, facts, train_best
+from lingraft.files import atomic_folder, atomic_write, fingerprint, is_main_process, locked, write_text
+from lingraft.grafting import Rows, beside, check_surgery, enter, facts, read_rows, save_rows, train_best
 from lingraft.machine import first, hardware
 from lingraft.model.adapters import save_adapters
 from lingraft.model.factorised import multiply_out
@@ -54,7 +53,6 @@ from lingraft.train.pairs import encode_sides, open_sides
 from lingraft.train.settings import PhaseSettings
 
 HeldOuts = dict[str, tuple[HeldOut, Reader]]
-OUTPUT = "output."  # before the names of arrays in rows.safetensors that are of the output matrix
 SAMPLE = 4_096  # held-out tokens that the loss is measured on during training
 
 
@@ -163,8 +161,8 @@ def _links(request: Request, run: Run, lines: tuple[Shards, Shards] | None) -> L
 
 
 def rows(request: Request, run: Run, source: Source, spoken: Tongues, texts: Texts, options: Options) -> Rows:
-    """New rows of the target's vocabulary by the recipe's method, with their origins in rows.safetensors; and those of an untied output
-    matrix, where they differ."""
+    """New rows of the target's vocabulary by the recipe's method, with their origins in rows.safetensors; those of an untied output
+    matrix, where they differ; and vectors beside the states, where there are some."""
     made, shards = spoken.target.tokenizer, spoken.target.shards
     settings, given = request.recipe.rows, request.given
     for phase in request.recipe.phases.values():
@@ -183,19 +181,12 @@ def rows(request: Request, run: Run, source: Source, spoken: Tongues, texts: Tex
             else:
                 found, output = aids.rows(settings.method), aids.rows(settings.output) if settings.output else None
             with atomic_write(run.path / ROWS_FILE) as temporary:
-                _save_rows(found, output, temporary)
+                save_rows(Rows(found, output, beside(request, run, source, spoken)), temporary)
             own = request.recipe.tokenizer.vocabulary == "disjoint" or request.recipe.aligns  # each side in its language's own pieces
             pictures.keep(run, aids, found, disjoint=own, words=request.examples)
             run.note(origin=found.counts(), **aids.notes)
             run.finish("rows")
     return read_rows(run)
-
-
-def read_rows(run: Run) -> Rows:
-    """The rows that a run has found, and those of an untied output matrix; None where they are the same."""
-    arrays = load_file(run.path / ROWS_FILE)
-    others = {name.removeprefix(OUTPUT): array for name, array in arrays.items() if name.startswith(OUTPUT)}
-    return NewRows.from_arrays(arrays), NewRows.from_arrays(others) if others else None
 
 
 def _course(request: Request, source: Source, made: PreTrainedTokenizerBase, shards: Shards, options: Options) -> Course:
@@ -206,11 +197,6 @@ def _course(request: Request, source: Source, made: PreTrainedTokenizerBase, sha
     data = Data(Tongue(made, shards).blocks(settings.length), masking(made, source.kind, source.tokenizer))
     total, rank = planned_steps(settings, data), request.recipe.rows.rank
     return Course(source.model, vocabulary.roles(made), data, settings, total, request.seed, rank, options.progress)
-
-
-def _save_rows(found: NewRows, output: NewRows | None, path: Path) -> None:
-    arrays = found.to_arrays() | ({f"{OUTPUT}{name}": array for name, array in output.to_arrays().items()} if output else {})
-    save_file(arrays, path, metadata={"origins": ",".join(ORIGINS)})  # one entry: of several, the order in the file is random
 
 
 def held_out(request: Request, run: Run, kind: str, spoken: Tongues, texts: Mapping[str, Corpus]) -> HeldOuts:
@@ -256,7 +242,15 @@ def _size(model: Any, part: str) -> int:
 
 
 def phase(request: Request, run: Run, source: Source, spoken: Tongues, found: HeldOuts, name: str, options: Options) -> None:
-    """Train one phase, or go on with it, or take its result."""
+    """Train one phase, or go on with it, or take its result; where another process trains it, wait for that."""
+    with contextlib.ExitStack() as held:
+        with first():
+            if is_main_process():
+                held.enter_context(locked(run.path / "phases" / name, waits=True))
+        _phase(request, run, source, spoken, found, name, options)
+
+
+def _phase(request: Request, run: Run, source: Source, spoken: Tongues, found: HeldOuts, name: str, options: Options) -> None:
     settings = request.recipe.phases[name]
     data = spoken.data(settings)
     enter(run, source.model, settings)
@@ -301,12 +295,11 @@ def _total(request: Request, run: Run, source: Source, data: Lessons, name: str)
     share = minutes_of(request, settings)
     if share is None:
         return planned_steps(settings, data)
-    kept = run.facts.get("steps_from_minutes", {})
-    if f"{name} {request.minutes}" not in kept:
+    key = f"{name} {request.minutes}"
+    if key not in run.facts.get("steps_from_minutes", {}):
         with first():
-            steps = steps_for(source.model, settings, data, share)
-            run.note(steps_from_minutes={**kept, f"{name} {request.minutes}": steps})
-    return int(run.facts["steps_from_minutes"][f"{name} {request.minutes}"])
+            run.note_in("steps_from_minutes", key, steps_for(source.model, settings, data, share))
+    return int(run.facts["steps_from_minutes"][key])
 
 
 def minutes_of(request: Request, settings: PhaseSettings) -> float | None:

@@ -29,21 +29,24 @@ def transfer(
     minutes: float | None = None,
     examples: bool = True,
     restart_from: str | None = None,
+    only_phase: str = "",
     options: Options | None = None,
 ) -> Run:
-    """Graft `model` onto the language `to`, and return the finished run.
+    """Graft `model` onto the language `to`, and return the run.
 
     model: folder or hub id of a transformers checkpoint. text: what --text takes. recipe: a name or a TOML file; changes: K=V, as --set.
     source_text: text of the source's language. parallel: files with a source text, a tab and a target text on each line, or `bundled`.
     lexicon: files of source and target words. vectors: two files, of source and target words. helper: a model of the target's tokens.
     An aid that a recipe does not use is named in a warning. minutes: train about so long, at this machine's speed.
+    only_phase: train this phase and those that it needs, and no other: processes with different ones may work side by side.
     Raises LingraftError where something the user gave is wrong; Interrupted after a signal: the same call goes on.
     """
     given = Given(listed(source_text), listed(parallel), listed(lexicon), listed(vectors), helper)
     chosen = load_recipe(recipe, changes).for_verb("transfer")
     request = Request(model, to, listed(text), given, chosen, Path(out), seed, minutes, examples)
     options = options or Options()
-    with opened(request, restart_from) as run:
+    phases = [*chosen.before(only_phase), only_phase] if only_phase else chosen.phases
+    with opened(request, restart_from, only_phase=only_phase) as run:
         check_aids(request)
         source = stages.load(request, run)
         texts = stages.survey(request, run)
@@ -54,8 +57,11 @@ def transfer(
         check_phases(request, source.model)
         held_out = stages.held_out(request, run, source.kind, tongues, {to: texts.target})
         stages.initial(request, run, source, tongues, held_out)
-        for name in chosen.phases:
+        if only_phase and run.held:
+            run.held.release()
+        for name in phases:
             stages.phase(request, run, source, tongues, held_out, name, options)
-        stages.evaluate(request, run, source, tongues, held_out)
-        stages.export(request, run, source, tongues)
+        if not only_phase:
+            stages.evaluate(request, run, source, tongues, held_out)
+            stages.export(request, run, source, tongues)
     return run

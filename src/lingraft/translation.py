@@ -13,18 +13,21 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from lingraft.embeddings.rows import Ints, picked
 from lingraft.errors import Interrupted, LingraftWarning, ModelError, RunError, TextError, suggest
 from lingraft.evaluate.bleu import bleu, signature
 from lingraft.languages import parse
 from lingraft.machine import processes
 from lingraft.model.load import kind_of, load_config, load_model, load_tokenizer
 from lingraft.model.parts import longest_input
+from lingraft.model.surgery import graft
 from lingraft.recipe import Recipe, load_recipe
 from lingraft.run import FACTS, RECIPE, Run, model_folder
 from lingraft.text.lexicon import write_lines
 from lingraft.text.read import lines
 from lingraft.text.words import word_kind
 from lingraft.tokenizer import vocabulary
+from lingraft.tongues import beside
 from lingraft.train import checkpoint
 
 NOTE = (
@@ -38,14 +41,25 @@ UNSPACED = re.compile(r"(?<![!-~]) | (?![!-~])")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A model, and how translations are read off it. phase: of its run, whose weights it has; "": the finished model's."""
+    """A model, and how translations are read off it. phase: of its run, whose weights it has; "": the finished model's.
+
+    tokenizer, writer: of the input, and of what comes out. ids, written: with a vocabulary for each language the model's ids of their
+    tokens; None: the same.
+    """
 
     model: Any
     tokenizer: PreTrainedTokenizerBase
     source: str | None
     target: str | None
     phase: str
-    to_source: bool = False
+    to_source: bool
+    writer: PreTrainedTokenizerBase
+    ids: Ints | None = None
+    written: Ints | None = None
+
+    def placed(self, ids: Iterable[int]) -> list[int]:
+        """The model's ids of the input's."""
+        return list(ids) if self.ids is None else self.ids[list(ids)].tolist()  # type: ignore[no-any-return]
 
     @property
     def into(self) -> str | None:
@@ -120,8 +134,25 @@ def opened(run: str | Path, *, to_source: bool = False, phase: str = "") -> Read
     source, target = _languages(run, config)
     if to_source and not hasattr(config, "lingraft_languages") and source is None:
         raise RunError(f"{run} does not say what the source's language is, so there is no --to-source.")
+    separate = _separate(model, Path(run), str(target))
     name = _with_phase(model, Path(run), phase, to_source)
-    return Reading(model.eval().to(processes().device), load_tokenizer(folder), source, target, name, to_source)
+    (tokenizer, ids), (writer, written) = separate[:: -1 if to_source else 1] if separate else [(load_tokenizer(folder), None)] * 2
+    return Reading(model.eval().to(processes().device), tokenizer, source, target, name, to_source, writer, ids, written)
+
+
+def _separate(model: Any, run: Path, target: str) -> list[tuple[PreTrainedTokenizerBase, Ints]]:
+    """Where a run has a vocabulary for each language: the tokenizers of the source and the target with the ids of their tokens in its
+    phases, into which `model`, that has the target's alone, is brought; its rows are yet to be filled in. Empty: it has not."""
+    if not (run / RECIPE).is_file() or load_recipe(str(run / RECIPE)).tokenizer.vocabulary != "disjoint":
+        return []
+    places = [run / "tokenizer" / name for name in ("source", target)]
+    if not all(place.is_dir() for place in places):
+        raise RunError(f"{run} has a vocabulary for each of several languages: there are no two of them to translate between.")
+    old, new = (load_tokenizer(str(place)) for place in places)
+    own, ids = beside([old, new])
+    size, roles = len(set(own) | set(ids)), {role: int(ids[number]) for role, number in vocabulary.roles(new).items()}
+    graft(model, picked(np.zeros(size, dtype=np.int64), model.get_input_embeddings().weight.shape[0]), roles, seed=0)
+    return [(old, own), (new, ids)]
 
 
 def _languages(run: str | Path, config: Any) -> tuple[str | None, str | None]:
@@ -152,6 +183,11 @@ def _with_phase(model: Any, run: Path, phase: str, to_source: bool) -> str:
         return ""
     name = phase or chosen(run, to_source)
     if not name:
+        if load_recipe(str(run / RECIPE)).tokenizer.vocabulary == "disjoint":
+            raise RunError(
+                f"{run} has a vocabulary for each language, and its finished model the target's alone. Name the phase whose model, which "
+                "has both, is to be read: --phase NAME."
+            )
         return ""
     if phase and phase not in (known := load_recipe(str(run / RECIPE)).phases):
         raise RunError(f"{run} has no phase {phase!r}. {suggest(phase, known)}")
@@ -163,6 +199,8 @@ def _with_phase(model: Any, run: Path, phase: str, to_source: bool) -> str:
     why = "is gone" if result is None else "is of another shape than its finished model"
     if phase:
         raise RunError(f"The result of phase {name!r} in {run} {why}. Leave out --phase to read the finished model.")
+    if load_recipe(str(run / RECIPE)).tokenizer.vocabulary == "disjoint":
+        raise RunError(f"The result of phase {name!r} in {run} {why}, and the finished model reads the target's language alone.")
     warnings.warn(f"The result of phase {name!r} {why}: the finished model is read.", LingraftWarning, stacklevel=3)
     return ""
 
@@ -188,10 +226,10 @@ def translated(found: Reading, texts: Iterable[str], language: str | None = None
     while some := list(islice(rest, AT_ONCE)):
         encoded = found.tokenizer(some, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
         num_cut += sum(room is not None and len(ids) > room for ids in encoded)
-        framed = {number: [*before, *ids[:room], *after] for number, ids in enumerate(encoded) if ids}
-        read = {number: tidied(ids, found.tokenizer) for number, ids in predictions(found, framed, len(before))}
+        framed = {number: found.placed([*before, *ids[:room], *after]) for number, ids in enumerate(encoded) if ids}
+        read = {number: tidied(ids, found.writer) for number, ids in predictions(found, framed, len(before))}
         for number in range(len(some)):
-            line = found.tokenizer.decode(read.get(number, []), skip_special_tokens=True)
+            line = found.writer.decode(read.get(number, []), skip_special_tokens=True)
             yield " ".join((line if is_spaced else UNSPACED.sub("", line)).split())
     if num_cut:
         warnings.warn(
@@ -201,17 +239,18 @@ def translated(found: Reading, texts: Iterable[str], language: str | None = None
 
 @torch.no_grad()
 def predictions(found: Reading, framed: dict[int, list[int]], first: int) -> Iterator[tuple[int, list[int]]]:
-    """For each number the likeliest token at every place from `first` on, in the order of the input (the identity alignment)."""
+    """For each number the writer's likeliest token at every place from `first` on, in the order of the input (the identity alignment)."""
     order = sorted(framed, key=lambda number: len(framed[number]))
     device = next(found.model.parameters()).device
     size = found.model.get_output_embeddings().weight.shape[0]
     while order:
         most = max(1, MOST // (size * len(framed[order[-1]])))
         some, order = order[-most:], order[:-most]
-        ids, mask = _padded([framed[number] for number in some], found.tokenizer.pad_token_id or 0)
+        ids, mask = _padded([framed[number] for number in some], *found.placed([found.tokenizer.pad_token_id or 0]))
         more = _told(found, ids.shape)
         inputs = {name: torch.from_numpy(array).to(device) for name, array in {"input_ids": ids, "attention_mask": mask, **more}.items()}
-        best = found.model(**inputs).logits.argmax(-1).cpu().tolist()
+        logits = found.model(**inputs).logits
+        best = (logits if found.written is None else logits[..., torch.from_numpy(found.written)]).argmax(-1).cpu().tolist()
         yield from ((number, row[first : len(framed[number])]) for number, row in zip(some, best, strict=True))
 
 

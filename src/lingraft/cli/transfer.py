@@ -35,6 +35,7 @@ def transfer(
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Train about so long, at this machine's speed.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; leave no run.")] = False,
     restart_from: Annotated[str | None, typer.Option(help="Redo this stage and all after it.", metavar="STAGE")] = None,
+    only_phase: Annotated[str, typer.Option(help="Train this phase only, and those it needs: halves side by side.", metavar="NAME")] = "",
     checkpoint_steps: Annotated[int | None, typer.Option(min=1, help="Checkpoint every so many steps (default: every minute).")] = None,
     keep: Annotated[int, typer.Option(min=1, help="Checkpoints to keep.")] = 2,
     track: Annotated[str | None, typer.Option(help="Also log to tensorboard, wandb or mlflow.")] = None,
@@ -43,6 +44,8 @@ def transfer(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
     """Graft a pretrained model onto a language, from text of that language."""
+    import json
+
     from lingraft.cli import show
     from lingraft.files import is_main_process
     from lingraft.train.loop import Options
@@ -66,8 +69,14 @@ def transfer(
         return
     with show.progress() as advance:
         options = Options(checkpoint_steps=checkpoint_steps, keep=keep, progress=advance, track=track)
-        run = run_transfer(model, **asked, **aids, out=out, examples=not no_examples, restart_from=restart_from, options=options)
+        run = run_transfer(
+            model, **asked, **aids, out=out, examples=not no_examples, restart_from=restart_from, only_phase=only_phase, options=options
+        )
     if not is_main_process():
+        return
+    if only_phase:
+        where = run.path / "phases" / only_phase
+        print(json.dumps({"run": str(run.path), "phase": only_phase, "folder": str(where)}) if as_json else f"phase   {where}")
         return
     if push_to_hub:
         run.push(push_to_hub)

@@ -138,7 +138,7 @@ def run(
     made = settings_of(found, mode, recipe, changes)
     if engine == "batched" and (recipe or made["settings"].optimizer != "adamw"):
         raise RecipeError("--engine batched trains the grid's own models, with optimizer = 'adamw'. Use --engine local or ray.")
-    with locked(Path(out), wait=True):
+    with locked(Path(out), waits=True):
         kit = open_grid(found, Path(out), seeds, read_sets(sets, found.languages), keep_models, made)
     for one in mine:
         check_record(kit, one)

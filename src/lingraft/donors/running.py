@@ -48,7 +48,7 @@ def held(kit: Kit, some: Sequence[Cell], wait: bool = False) -> Iterator[bool]:
     with ExitStack() as stack:
         try:
             for one in some:
-                stack.enter_context(locked(kit.work(one), wait))
+                stack.enter_context(locked(kit.work(one), waits=wait))
             is_ours = True
         except RunError:
             is_ours = False

@@ -25,7 +25,7 @@ def _lines(path: Path) -> Iterator[Document]:
 
 def encode(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write the ids of all of a corpus below `folder`, what is there already left alone."""
-    with locked(folder, wait=True):
+    with locked(folder, waits=True):
         for code in corpus.languages:
             for part, path in (("text", corpus.text(code)), ("held-out", corpus.held_out(code))):
                 if not (folder / part / code / "info.json").exists():

@@ -165,7 +165,7 @@ def choose_epochs(kit: Kit) -> None:
     settings, place, folder = kit.settings, kit.grid / CHOICE, kit.grid / "work" / "epochs"
     if not settings.choose_epochs or place.exists():
         return
-    with locked(folder, wait=True):
+    with locked(folder, waits=True):
         for code in settings.choose_epochs:
             if not (folder / f"{code}.json").exists():
                 write_json(folder / f"{code}.json", _losses(kit, code))

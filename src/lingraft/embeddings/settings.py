@@ -38,7 +38,8 @@ class RowSettings(BaseModel):
     )
     mapping: Literal["identical", "lexicon", "unsupervised", "adversarial"] = Field(
         "identical",
-        description="mapped: what the mapping starts from: tokens spelled alike, a lexicon, nothing, or nothing and an adversary",
+        description="mapped, and adapters = 'vectors': what the mapping starts from: "
+        "tokens spelled alike, a lexicon, nothing, or nothing and an adversary",
     )
     trust: bool = Field(True, description="stop where vectors could not be mapped; false: go on with a warning, to measure what that gives")
     min_count: int = Field(10, ge=1, description="trans-tokenizer: how often words must have been aligned to count")

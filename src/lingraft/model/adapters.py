@@ -6,6 +6,7 @@ and `adapters.safetensors` beside it holds theirs. LoRA's are small enough to be
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,28 @@ class Bottleneck(nn.Module):
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """What is to be added to `states`, (…, dim)."""
         return self.up(nn.functional.gelu(self.down(states)))  # type: ignore[no-any-return]
+
+
+class Joined(nn.Module):
+    """States beside static vectors of the tokens that they stand at, as one linear map sees both (ROSITA, Mulcaire et al. 2019). The
+    vectors, (vocab, width), stay as they are; ids: of the tokens that the model reads."""
+
+    vectors: torch.Tensor
+
+    def __init__(self, dim: int, size: int, width: int) -> None:
+        super().__init__()
+        self.states, self.beside = nn.Linear(dim, dim), nn.Linear(width, dim, bias=False)
+        nn.init.eye_(self.states.weight)
+        nn.init.zeros_(self.states.bias)
+        nn.init.zeros_(self.beside.weight)
+        self.register_buffer("vectors", torch.zeros(size, width))
+        self.ids: torch.Tensor | None = None
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """(batch, length, dim) in the states' place. Raises ModelError where the model was given embeddings instead of ids."""
+        if self.ids is None or self.ids.shape != states.shape[:2]:
+            raise ModelError("A model with static vectors beside its states reads tokens: give it input_ids, not inputs_embeds.")
+        return self.states(states) + self.beside(self.vectors[self.ids])  # type: ignore[no-any-return]
 
 
 class Coupling(nn.Module):
@@ -155,9 +178,10 @@ def _fill(model: Any, file: Path) -> None:
         parameter.copy_(found[name])
 
 
-def _own(model: Any) -> Iterator[tuple[str, nn.Parameter]]:
-    """The adapters' parameters by names relative to the base model, which are the same under every head."""
-    return ((name, parameter) for name, parameter in model.base_model.named_parameters() if is_adapter(f".{name}"))
+def _own(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """The adapters' parameters, and vectors that stay, by names relative to the base model, which are the same under every head."""
+    tensors = chain(model.base_model.named_parameters(), model.base_model.named_buffers())
+    return ((name, tensor) for name, tensor in tensors if is_adapter(f".{name}"))
 
 
 def _embeddings(model: Any) -> Any:
@@ -239,6 +263,31 @@ def set_linear(model: Any, weight: torch.Tensor, bias: torch.Tensor) -> None:
     adapter.bias.copy_(bias)  # type: ignore[union-attr,operator]
 
 
+def _vectors(model: Any, width: int, generator: torch.Generator) -> None:
+    """Static vectors of `width` beside the last layer's states; of no effect at first, and zeros until `set_vectors`."""
+    words = model.get_input_embeddings()
+    joined = Joined(int(model.config.hidden_size), words.weight.shape[0], width)
+    *_, layer = _layers(model)
+    _attach(layer.get_submodule(PLACES[model.config.model_type].last), joined, _map)
+    words.adapter = joined
+    words.register_forward_pre_hook(_remember)
+    _embeddings(model).register_forward_pre_hook(_forget)
+
+
+def _forget(module: Any, arguments: Any) -> None:
+    module.word_embeddings.adapter.ids = None
+
+
+def _remember(module: Any, arguments: tuple[torch.Tensor, ...]) -> None:
+    module.adapter.ids = arguments[0]
+
+
+@torch.no_grad()
+def set_vectors(model: Any, vectors: torch.Tensor) -> None:
+    """Fill in the static vectors, (vocab, width), of a model with adapters of this kind; rows beyond them stay zeros."""
+    model.get_input_embeddings().adapter.vectors[: len(vectors)] = vectors
+
+
 def _lora(model: Any, width: int, generator: torch.Generator) -> None:
     """Low-rank updates of the queries' and values' matrices (Hu et al. 2022), by peft; of no effect at first. Their scale is 1."""
     peft, places = _peft(), PLACES[model.config.model_type]
@@ -268,4 +317,5 @@ INSERT: dict[str, Callable[[Any, int, torch.Generator], None]] = {
     "invertible": _invertible,
     "lora": _lora,
     "linear": _linear,
+    "vectors": _vectors,
 }

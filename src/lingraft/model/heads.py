@@ -88,10 +88,12 @@ class Predictor(nn.Module):
 def _after_last_attention(model: Any) -> nn.Module | None:
     """In BERT, RoBERTa, ELECTRA and their kind: the module after the last layer's attention, from which on positions do not meet.
 
-    Its inputs are the attention's output and the layer's input, (batch, length, dim) each. None in other families.
+    Its inputs are the attention's output and the layer's input, (batch, length, dim) each. None in other families, and where
+    the last layer has to know the places.
     """
     layers = getattr(getattr(model.base_model, "encoder", None), "layer", None)
-    if not isinstance(layers, nn.ModuleList):
+    joins = hasattr(model.get_input_embeddings(), "adapter")  # each state with its token: see adapters.Joined
+    if joins or not isinstance(layers, nn.ModuleList):
         return None
     last = layers[-1]
     attention = getattr(last, "attention", None)

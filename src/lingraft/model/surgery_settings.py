@@ -13,13 +13,14 @@ class SurgerySettings(BaseModel):
     bare_begin: bool = Field(
         False, description="the first token, [CLS] or <s>, has neither position nor segment embedding, from here on (Artetxe et al. 2020)"
     )
-    adapters: Literal["none", "bottleneck", "lora", "invertible", "linear"] = Field(
+    adapters: Literal["none", "bottleneck", "lora", "invertible", "linear", "vectors"] = Field(
         "none",
         description="bottleneck: after the attention and the feed-forward of each layer (Houlsby et al. 2019); lora: on queries and values "
         "(Hu et al. 2022; needs the extra `lora`); invertible: after the feed-forward, and around the embeddings (Pfeiffer et al. 2020); "
-        "linear: a linear map of the last layer's states",
+        "linear: a linear map of the last layer's states; vectors: one of these states beside skip-gram vectors of the "
+        "tokens, those of both languages in one space (Mulcaire et al. 2019)",
     )
-    adapter_width: int = Field(64, ge=1, description="width of a bottleneck; rank of lora")
+    adapter_width: int = Field(64, ge=1, description="width of a bottleneck, and of vectors; rank of lora")
     trilayer: bool = Field(
         False, description="one more layer between the halves, before which states are put into the target's order (TreLM)"
     )

@@ -2,17 +2,23 @@
 
 import warnings
 from collections.abc import Callable, Container, Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import torch
 
 from lingraft.errors import LingraftWarning, RecipeError
 from lingraft.vectors.mapping import Pairs, Start, map_spaces
+from lingraft.vectors.neighbours import unit
 from lingraft.vectors.spaces import mean_of, normalised
 from lingraft.vectors.static import Floats, Vectors, VectorSettings, train_vectors
 from lingraft.vectors.trust import Trust
 
+Sentences = Callable[[], Iterator[Sequence[str]]]
+Counts = np.ndarray[Any, np.dtype[np.int64]]
 
-def skipgram(sentences: Callable[[], Iterator[Sequence[str]]], known: Container[str], width: int, seed: int) -> Vectors:
+
+def skipgram(sentences: Sentences, known: Container[str], width: int, seed: int) -> Vectors:
     """Vectors (n, width) of the known tokens, named by token, the most frequent first. Same seed, same bytes."""
     settings = VectorSettings(architecture="skipgram", dimension=width, epochs=5, min_count=5, ngrams=False)
     return train_vectors(lambda: ([token for token in sentence if token in known] for sentence in sentences()), settings, seed)
@@ -39,6 +45,27 @@ def mapped_onto(new: Vectors, old: Vectors, how: str, pairs: Pairs, seed: int) -
     return mapping.source_as_target(new.matrix), mapping.trust
 
 
+def of_both(
+    sentences: Sequence[Sentences], counts: Sequence[Counts], names: Sequence[str], width: int, how: str, seed: int
+) -> tuple[Floats, Trust]:
+    """(len(names), width) skip-gram vectors of a vocabulary's tokens, of unit length, those of two languages in one space; zeros where a
+    token has none, or no name. And what the map of the target's onto the source's is worth.
+
+    sentences, counts (len(names),): of the source's text and of the target's. A token of both has the vector of that text where it is the
+    larger share of the tokens. how: as for `mapped_onto`, but no lexicon.
+    """
+    number = {name: place for place, name in enumerate(names) if name}
+    old, new = (skipgram(side, number, width, seed) for side in sentences)
+    mapped, trust = mapped_onto(new, old, how, [], seed)
+    share = [count / max(1, count.sum()) for count in counts]
+    table = np.zeros((len(names), width), dtype=np.float32)
+    for own, other, words, vectors in ((0, 1, old.words, np.asarray(unit(torch.from_numpy(old.matrix)))), (1, 0, new.words, mapped)):
+        places = np.array([number[word] for word in words], dtype=np.int64)
+        wins = (share[own][places] >= share[other][places]) | ~table[places].any(axis=1)
+        table[places[wins]] = vectors[wins]
+    return table, trust
+
+
 def insist(trust: Trust, *, is_strict: bool) -> None:
     """Raise RecipeError where a map is not to be trusted; not strict: warn."""
     if trust.reliable:
@@ -49,4 +76,4 @@ def insist(trust: Trust, *, is_strict: bool) -> None:
             f"{said} Give a --lexicon, more --source-text and --text, or choose a recipe without vectors; to see what such rows are worth "
             "all the same: --set rows.trust=false --restart-from rows."
         )
-    warnings.warn(f"{said} The rows made from them are noise, or little better.", LingraftWarning, stacklevel=2)
+    warnings.warn(f"{said} What is made of them is noise, or little better.", LingraftWarning, stacklevel=2)
