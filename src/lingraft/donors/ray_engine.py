@@ -52,8 +52,8 @@ def cluster(options: RayOptions) -> Iterator[Any]:
     except (ConnectionError, ValueError, RuntimeError) as error:
         where = options.address or "on this machine"
         raise RunError(
-            f"Cannot reach or start a Ray cluster ({where}): {str(error).splitlines()[0]}. Check --address; where the cluster asks for a token, "
-            "Ray reads it from RAY_AUTH_TOKEN."
+            f"Cannot reach or start a Ray cluster ({where}): {str(error).splitlines()[0]}. Check --address; where the cluster asks for "
+            "a token, Ray reads it from RAY_AUTH_TOKEN."
         ) from error
     try:
         yield ray
