@@ -62,7 +62,8 @@ def run(
         facts = {"grid": str(out), "cells": len(outcome.cells), "before": outcome.before, "ran": outcome.ran, "failed": outcome.failed}
         print(json.dumps(facts, ensure_ascii=False))
     else:
-        print(f"{len(outcome.cells)} cells: {outcome.before} were there, {len(outcome.ran)} ran, {len(outcome.failed)} failed")
+        size = len(outcome.cells)
+        print(f"{size} cell{'s' * (size != 1)}: {outcome.before} were there, {len(outcome.ran)} ran, {len(outcome.failed)} failed")
         for name, reason in outcome.failed.items():
             print(f"failed  {name}: {reason}")
     if outcome.failed:

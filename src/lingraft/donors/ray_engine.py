@@ -1,6 +1,7 @@
 """Cells on a Ray cluster: one that the command starts on this machine, or one that it joins. Every machine must see corpus and grid at the
 same path. A worker that dies takes its cell with it, and no other; the cell is run again, from its last checkpoint."""
 
+import logging
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -46,10 +47,14 @@ def cluster(options: RayOptions) -> Iterator[Any]:
         yield ray
         return
     try:
-        ray.init(address=options.address, log_to_driver=False, include_dashboard=False if options.address is None else None)
+        local: dict[str, Any] = {"include_dashboard": False} if options.address is None else {}
+        ray.init(address=options.address, log_to_driver=False, logging_level=logging.ERROR, **local)
     except (ConnectionError, ValueError, RuntimeError) as error:
         where = options.address or "on this machine"
-        raise RunError(f"Cannot reach or start a Ray cluster ({where}): {str(error).splitlines()[0]}") from error
+        raise RunError(
+            f"Cannot reach or start a Ray cluster ({where}): {str(error).splitlines()[0]}. Check --address; where the cluster asks for "
+            "a token, Ray reads it from RAY_AUTH_TOKEN."
+        ) from error
     try:
         yield ray
     finally:
