@@ -43,6 +43,7 @@ def heat_map(figure: Any, told: Mapping[str, Any]) -> None:
     grid = figure.add_gridspec(2, 2, width_ratios=[len(columns), 3], height_ratios=[len(rows), 3])
     axes = figure.add_subplot(grid[0, 0], ylabel="donor")
     limit = max(float(np.nanquantile(np.abs(F), 0.98)), 1e-9)
+    clipped = "both" if np.nanmax(np.abs(F)) > limit else "neither"
     shown = axes.imshow(F, cmap=COLOURS, vmin=-limit, vmax=limit, aspect="auto")
     axes.set_facecolor("#dddddd")
     axes.set_yticks(range(len(rows)), rows)
@@ -50,14 +51,14 @@ def heat_map(figure: Any, told: Mapping[str, Any]) -> None:
     if len(columns) <= 25:
         for i, j in np.argwhere(np.isfinite(F)):
             strong = abs(F[i, j]) > 0.7 * limit
-            axes.text(j, i, f"{F[i, j]:.0f}", ha="center", va="center", fontsize=7, color="white" if strong else "black")
+            axes.text(j, i, f"{round(F[i, j]):d}", ha="center", va="center", fontsize=7, color="white" if strong else "black")
     right = figure.add_subplot(grid[0, 1], sharey=axes, title="D")
     _bars(right.barh, D, rows)
     right.tick_params(labelleft=False)
     below = figure.add_subplot(grid[1, 0], sharex=axes, ylabel="R", xlabel="recipient")
     _bars(below.bar, R, columns)
     below.set_xticks(range(len(columns)), columns)
-    figure.colorbar(shown, ax=right, label="F, %", location="right", shrink=0.8)
+    figure.colorbar(shown, ax=right, label="F, % (grey: none)", location="right", shrink=0.8, extend=clipped)
 
 
 def _bars(bars: Any, numbers: Mapping[str, Any], codes: list[str]) -> None:
@@ -109,4 +110,7 @@ def groups(figure: Any, told: Mapping[str, Any]) -> None:
             boxes[f"{name} {group}\n({len(values)} pairs)"] = values
     axes = figure.add_subplot(ylabel="F, %")
     axes.axhline(0, color=QUIET, linewidth=0.8)
-    axes.boxplot(list(boxes.values()), tick_labels=list(boxes), medianprops={"color": GAIN})
+    generator = np.random.default_rng(0)
+    for place, values in enumerate(boxes.values(), 1):
+        axes.plot(place + generator.uniform(-0.2, 0.2, len(values)), values, "o", color=QUIET, markersize=3, alpha=0.4)
+    axes.boxplot(list(boxes.values()), tick_labels=list(boxes), medianprops={"color": GAIN}, showfliers=False)
