@@ -146,7 +146,7 @@ class Recipe(BaseModel):
 
     @property
     def reads_links(self) -> bool:
-        """Whether a phase asks which piece of parallel text stands for which; tlm does to know which pairs are good enough, as cdlm does."""
+        """Whether a phase asks which piece of parallel text stands for which, if only, as tlm does, for which pairs are good enough."""
         asking = ON_LINKS | ({"tlm"} if self.verb == "transfer" else set())
         return any(asking & set(phase.objectives) for phase in self.phases.values())
 
