@@ -1,5 +1,6 @@
 """TreLM and its variants on pico models: phases as a graph, interrupted and resumed; what trains where; a cipher that can be learned."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from lingraft.model.trilayer import insert_trilayer
 from lingraft.recipe import load_recipe, shipped
 from lingraft.run import Run
 from lingraft.stages import read_rows
+from lingraft.text import bundled
 from lingraft.text.shards import Shards
 from lingraft.train.batches import Blocks, Spoken
 from lingraft.train.crossing import Crossing
@@ -173,3 +175,42 @@ def test_translations_are_read_with_a_vocabulary_for_each_language(pico: Pico, w
     (run.path / "recipe.toml").write_text((run.path / "recipe.toml").read_text().replace("cdlm+mlm", "mlm"))
     with pytest.raises(RunError, match="--phase NAME"):
         translate(run.path, text=tmp_path / "plain.txt")
+
+
+@pytest.fixture
+def paired(pico: Pico, tmp_path: Path) -> Path:
+    """A source with a head for next sentences, and weights so large that it learns soon."""
+    torch.manual_seed(0)
+    config = transformers.AutoConfig.from_pretrained(pico("bert"), initializer_range=0.4)
+    transformers.BertForPreTraining(config).save_pretrained(tmp_path / "paired")
+    transformers.AutoTokenizer.from_pretrained(pico("bert")).save_pretrained(tmp_path / "paired")
+    return tmp_path / "paired"
+
+
+def test_the_last_phase_learns_which_texts_follow_each_other(paired: Path, world: World, tmp_path: Path):
+    """On the sentences of a few pages of the bundled corpus, whose words tell which page they are of."""
+    pages = [document.lines for document in itertools.islice(bundled.documents("de"), 3)]
+    (tmp_path / "de.txt").write_text("\n\n".join("\n".join(lines) for lines in pages))
+    changes = ["phases.language.steps=120", "phases.language.dropout=0.0", "batch=32", "learning_rate=3e-3", "length=64"]
+    run = trelm(paired, world, tmp_path / "run", *changes, steps=2, text=str(tmp_path / "de.txt"))
+    told = {line["step"]: line["next_sentence_accuracy"] for line in run.lines("metrics.jsonl") if "next_sentence_accuracy" in line}
+    assert {line["phase"] for line in run.lines("metrics.jsonl") if "next_sentence_accuracy" in line} == {"language"}
+    files = [run.path / "phases" / place / "model.safetensors" for place in ("combine/checkpoint-00000000", "language/checkpoint-00000120")]
+    before, joined, after = load_file(paired / "model.safetensors"), *map(load_file, files)
+    head = "cls.seq_relationship.weight"
+    assert torch.equal(joined[head], before[head])
+    assert not torch.equal(after[head], before[head])
+    assert np.mean([told[step] for step in sorted(told)[-3:]]) > 0.65, "of 960 pairs"
+    assert torch.equal(transformers.AutoModelForPreTraining.from_pretrained(run.path / "model").cls.seq_relationship.weight, after[head])
+
+
+def test_tlm_leaves_out_the_pairs_that_cdlm_leaves_out(pico: Pico, world: World, finished: Run, tmp_path: Path):
+    uneven = "".join(f"{World.encipher('abc')}\t{'def ' * 9}\n" for _ in range(7))
+    (tmp_path / "more.tsv").write_text(uneven + world.parallel.read_text())
+    aids = aids_of(world) | {"parallel": str(tmp_path / "more.tsv")}
+    run = go(pico("bert"), world, tmp_path / "run", *QUICK, recipe="trelm-tlm", steps=1, **aids)
+    told, before = run.facts["alignments"], finished.facts["alignments"]
+    assert told["pairs"] == before["pairs"] + 7
+    assert told["dropped_by_length"] == before["dropped_by_length"] + 7
+    assert Linked.open(run.path / "alignments").lines.min() >= 7, "what is trained on"
+    assert "pairs" in (run.path / "report.html").read_text()
