@@ -41,7 +41,7 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     import ray
 
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    ray.init(num_cpus=1, log_to_driver=False, include_dashboard=False)
+    ray.init(address="local", num_cpus=1, log_to_driver=False, include_dashboard=False)
     yield ray
     ray.shutdown()
 

@@ -48,7 +48,7 @@ def cluster(options: RayOptions) -> Iterator[Any]:
         return
     try:
         local: dict[str, Any] = {"include_dashboard": False} if options.address is None else {}
-        ray.init(address=options.address, log_to_driver=False, logging_level=logging.ERROR, **local)
+        ray.init(address=options.address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
     except (ConnectionError, ValueError, RuntimeError) as error:
         where = options.address or "on this machine"
         raise RunError(
