@@ -1,5 +1,6 @@
 """Static vectors of both languages beside a source's states (recipe rosita): what they are, that they stay, and that they are kept."""
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,11 +11,14 @@ import torch
 from conftest import World
 from small_runs import Pico, go
 
+from lingraft.cli.show import distance_line
 from lingraft.errors import ModelError, RecipeError
 from lingraft.evaluate.heads import load_with_head
+from lingraft.figures import keeps_rows, unit_of_losses
 from lingraft.grafting import read_rows
 from lingraft.model.load import load_source
 from lingraft.recipe import load_recipe
+from lingraft.report import Record
 from lingraft.run import Run
 from lingraft.vectors.tokens import of_both
 
@@ -104,3 +108,12 @@ def test_two_languages_of_a_vocabulary_come_into_one_space():
 def test_what_cannot_have_them_is_refused(change: str, why: str):
     with pytest.raises(RecipeError, match=why):
         load_recipe("rosita", [change])
+
+
+def test_what_the_page_and_the_terminal_say_of_it(finished: Run):
+    record = Record(finished, "run")
+    assert unit_of_losses([record]).startswith("squared distance of linked states")
+    assert keeps_rows(record)
+    assert "how far the source's head still fits" in " ".join(record.notes)
+    first, last = re.fullmatch(r"states  distance of linked ones on held-out lines (\S+) -> (\S+)\n", distance_line(finished)).groups()
+    assert float(last) < float(first)

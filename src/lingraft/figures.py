@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from lingraft.files import read_json
-from lingraft.plots import cosine_plot, neighbour_plot
+from lingraft.plots import NATS, cosine_plot, neighbour_plot
 from lingraft.run import PICTURES
+from lingraft.train.settings import ALIGNING
 
 if TYPE_CHECKING:
     from lingraft.report import Record
@@ -37,12 +38,35 @@ def sizes(runs: Sequence["Record"]) -> list[tuple[float, float]]:
     return [] if any(None in point for point in found) else found  # type: ignore[return-value]
 
 
+def _recipe(run: "Record") -> dict[str, Any]:
+    """recipe.toml; nothing where it cannot be read."""
+    try:
+        return tomllib.loads(run.recipe)
+    except tomllib.TOMLDecodeError:
+        return {}
+
+
+def unit_of_losses(runs: Sequence["Record"]) -> str:
+    """What the losses of runs are measured in."""
+    kinds = {
+        name in ALIGNING
+        for run in runs
+        for phase in _recipe(run).get("phases", {}).values()
+        for name in str(phase.get("objective")).split("+")
+    }
+    return {frozenset({True}): "squared distance of linked states (1: of a constant)", frozenset({True, False}): "loss of its phase"}.get(
+        frozenset(kinds), NATS
+    )
+
+
+def keeps_rows(run: "Record") -> bool:
+    """Whether it has no new rows, since it keeps the source's vocabulary."""
+    return bool(_recipe(run).get("rows", {}).get("method") == "keep")
+
+
 def phases(run: "Record") -> list[dict[str, Any]]:
     """What each phase has cost, in the order of training (TreLM, table 4); its settings as recipe.toml has them."""
-    try:
-        named = tomllib.loads(run.recipe).get("phases", {})
-    except tomllib.TOMLDecodeError:
-        named = {}
+    named = _recipe(run).get("phases", {})
     seconds, rows, done = run.about.get("phase_seconds") or {}, [], 0
     for name in dict.fromkeys([*named, *seconds]):
         own = [record for record in run.metrics if record.get("phase") == name]

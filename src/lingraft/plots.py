@@ -16,6 +16,7 @@ POINTS = 400
 LABELS = 9
 """Words with their names on each side of a plane: the nearest ones."""
 
+NATS = "nats per predicted token"
 INK, RULE = "#0a0a01", "#0a0a02"
 SERIES = [f"#0a0b0{i}" for i in range(1, NUM_COLOURS + 1)]
 """Stand-ins, replaced in the finished SVG by the page's own colours `--ink`, `--rule`, `--series-1`…"""
@@ -47,7 +48,7 @@ def race_plot(entries: Sequence[dict[str, Any]]) -> str:
 
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9, 3), layout="constrained")
-        axes = figure.add_subplot(xlabel="lap (0: before any training)", ylabel="nats per predicted token")
+        axes = figure.add_subplot(xlabel="lap (0: before any training)", ylabel=NATS)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         for i, entry in enumerate(raced):
             dashes = "-" if i < NUM_COLOURS else ":"
@@ -55,8 +56,8 @@ def race_plot(entries: Sequence[dict[str, Any]]) -> str:
         return _inline(figure)
 
 
-def loss_plot(runs: Sequence[list[dict[str, Any]]]) -> str:
-    """Loss (nats per predicted token) against tokens, one colour a run; nothing where no run has trained yet.
+def loss_plot(runs: Sequence[list[dict[str, Any]]], unit: str = NATS) -> str:
+    """Loss, in `unit`, against tokens, one colour a run; nothing where no run has trained yet.
 
     `runs` are the records of metrics.jsonl in order, `tokens` counted from each run's start. Training is drawn raw (pale) and
     smoothed, held-out loss as dots.
@@ -71,7 +72,7 @@ def loss_plot(runs: Sequence[list[dict[str, Any]]]) -> str:
 
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9, 4), layout="constrained")
-        axes = figure.add_subplot(xlabel="tokens of training text", ylabel="nats per predicted token")
+        axes = figure.add_subplot(xlabel="tokens of training text", ylabel=unit)
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         for i, (steps, points) in enumerate(zip(training, held_out, strict=True)):
             colour, dashes = SERIES[i % NUM_COLOURS], "-" if i < NUM_COLOURS else ":"

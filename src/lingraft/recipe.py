@@ -156,6 +156,11 @@ class Recipe(BaseModel):
         return any(ALIGNING & set(phase.objectives) for phase in self.phases.values())
 
     @property
+    def predicts_tokens(self) -> bool:
+        """Whether a phase does; without phases nothing is spoilt either."""
+        return not self.phases or any(set(phase.objectives) - ALIGNING for phase in self.phases.values())
+
+    @property
     def predicts_next_sentence(self) -> bool:
         """Whether a phase trains on pairs of texts."""
         return any(phase.next_sentence for phase in self.phases.values())

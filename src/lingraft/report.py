@@ -15,7 +15,7 @@ import numpy as np
 from markupsafe import Markup
 
 from lingraft.errors import LanguageError, RunError
-from lingraft.figures import phases, pictures, sizes
+from lingraft.figures import keeps_rows, phases, pictures, sizes, unit_of_losses
 from lingraft.files import write_text
 from lingraft.report_notes import of_meeting, of_pairs
 from lingraft.run import METRICS, RECIPE, REPORT, ROWS, SCORES, Run
@@ -90,7 +90,7 @@ class Record:
     @property
     def notes(self) -> list[str]:
         """What a reader should know: the run's own notes, its adapters, and phases that were tried more than once."""
-        found = list(self.about.get("notes") or [])
+        found = [note for note in self.about.get("notes") or [] if note not in (self.about.get("warnings") or [])]
         if kind := (self.about.get("graft") or {}).get("adapters"):
             how = "its weights have them added" if kind == "lora" else "lingraft.load reads them, stock transformers leaves them out"
             found.append(f"The model has {kind} adapters, in adapters.safetensors; {how}.")
@@ -208,7 +208,7 @@ def examples(run: Record) -> list[dict[str, Any]]:
     """
     folder = run.run.path
     paths = [folder / ROWS, *(folder / "tokenizer" / str(code) / "tokenizer.json" for code in (run.about.get("language"), "source"))]
-    if run.about.get("examples") is False or not all(path.exists() for path in paths):
+    if run.about.get("examples") is False or keeps_rows(run) or not all(path.exists() for path in paths):
         return []
     rows, kinds = _read_rows(paths[0])
     target, source = _spellings(paths[1]), _spellings(paths[2])
@@ -302,9 +302,10 @@ def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:
     html = page.render(
         runs=records,
         tables=score_tables(records),
-        plot=Markup(loss_plot([run.metrics for run in records])),
+        plot=Markup(loss_plot([run.metrics for run in records], unit_of_losses(records))),
         races={run.label: Markup(race_plot(run.about.get("race") or [])) for run in records},
         origins={run.label: origins(run) for run in records},
+        kept={run.label: keeps_rows(run) for run in records},
         examples={run.label: examples(run) for run in records},
         pictures={run.label: pictures(run) for run in records},
         size_plot=Markup(size_plot(sizes(records))),

@@ -71,7 +71,8 @@ def load(request: Request, run: Run) -> Source:
         run.finish("source")
     run.note(
         lingraft=version("lingraft"), recipe=request.recipe.name, kind=source.kind, seed=request.seed,
-        source=source.facts(), hardware=hardware(), examples=request.examples, notes=source.notes(recipe.predicts_next_sentence),
+        source=source.facts(), hardware=hardware(), examples=request.examples,
+        notes=source.notes(recipe.predicts_next_sentence, recipe.predicts_tokens),
     )  # fmt: skip
     return source
 

@@ -92,6 +92,7 @@ def test_a_source_without_the_head_is_taken_as_it_is_and_said_to_be(family: str,
     assert found.fingerprint() == plain.fingerprint()
     assert "no head for next-sentence" in found.notes(True)[0]
     assert found.notes(False) == []
+    assert "still fits" in found.notes(False, tokens=False)[0]
 
 
 @pytest.mark.parametrize("family", ["roberta", "distilbert", "electra", "modernbert"])

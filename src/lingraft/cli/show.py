@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lingraft.files import is_main_process
-from lingraft.run import Run
+from lingraft.recipe import load_recipe
+from lingraft.run import METRICS, RECIPE, Run
 
 
 @contextlib.contextmanager
@@ -48,6 +49,14 @@ def as_json(run: Run, **more: Any) -> str:
     facts = run.facts
     found = {"run": str(run.path), "scores": run.scores, "origin": run.origin, "tokens_per_second": facts.get("tokens_per_second", 0.0)}
     return json.dumps(found | more)
+
+
+def distance_line(run: Run) -> str:
+    """Where states of linked pieces are all that was trained on, how near they came to each other; else empty."""
+    if load_recipe(str(run.path / RECIPE)).predicts_tokens:
+        return ""
+    found = [line["held_out_loss"] for line in run.lines(METRICS) if "held_out_loss" in line]
+    return f"states  distance of linked ones on held-out lines {found[0]:.3f} -> {found[-1]:.3f}\n" if found else ""
 
 
 def race_line(run: Run) -> str:

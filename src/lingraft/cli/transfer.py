@@ -82,6 +82,6 @@ def transfer(
         run.push(push_to_hub)
     if not as_json:
         show.score_table([(recipe, run)])
-        print(f"{show.race_line(run)}model   {run.path / 'model'}\nreport  {run.path / 'report.html'}")
+        print(f"{show.race_line(run)}{show.distance_line(run)}model   {run.path / 'model'}\nreport  {run.path / 'report.html'}")
     else:
         print(show.as_json(run))

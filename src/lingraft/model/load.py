@@ -57,13 +57,16 @@ class Source:
             "licence": licence_of(self.name),
         }
 
-    def notes(self, next_sentence: bool) -> list[str]:
-        """What run.json and the report say beside that. next_sentence: whether it is to predict that."""
+    def notes(self, next_sentence: bool, tokens: bool = True) -> list[str]:
+        """What run.json and the report say beside that. next_sentence, tokens: whether it is to predict these."""
         notes = []
         if next_sentence and next_sentence_head(self.model) is None:
             notes.append(NO_PAIRS)
         if self.added_head:
-            notes.append("The source has no head for predicting tokens; one was added, with random weights, and trained.")
+            fate = "trained" if tokens else "not trained: scores of held-out text say nothing"
+            notes.append(f"The source has no head for predicting tokens; one was added, with random weights, and {fate}.")
+        elif not tokens:
+            notes.append("No phase predicts tokens: scores of held-out text say how far the source's head still fits the states.")
         if is_sentence_encoder(self.name):
             notes.append(
                 "The source is a sentence encoder. Language-model training spoils its sentence vectors: do not use the result for them."

@@ -158,7 +158,7 @@ class PhaseSettings(TrainingSettings):
 
 
 class LinkSettings(BaseModel):
-    """How pieces of parallel text are aligned, and which pairs are good enough to train on (cdlm, brlm, align, middle, tlm)."""
+    """How pieces of parallel text are aligned, and which pairs are good enough to train on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
