@@ -46,6 +46,8 @@ SCORES = {
     "D": {code: told(mean) for code, mean in D.items()},
     "R": {code: told(mean) for code, mean in R.items()},
     "types": {"de": "O", "fi": "AB+"},
+    "sure": {"de": True, "fi": False},
+    "notes": [f"Made up for {EVIL}."],
     "missing": ["ja+zz.0"],
     "findings": {"harm": {"value": 4, "says": f"Four pairs are harmed, says {EVIL}."}},
 }
@@ -163,7 +165,7 @@ def test_the_heat_map_tells_each_cell_to_the_keyboard_and_the_pointer(visit: Ope
     sync.expect(page.locator("#status")).to_have_text("German → Swedish, +40.0 % [+35.0, +45.0], measured 3 ×")
     sync.expect(page.locator("#tip")).to_contain_text("+40.0 % [+35.0, +45.0]")
     page.keyboard.press("End")
-    sync.expect(page.locator("#status")).to_contain_text(f"D +{D['de']:.2f}")
+    sync.expect(page.locator("#status")).to_contain_text(f"D +{100 * D['de']:.1f} %")
     where = page.evaluate("(at) => [Heatmap.left + (at[1] + .5) * Heatmap.size, Heatmap.top + (at[0] + .5) * Heatmap.size]", [1, 1])
     page.locator("canvas").hover(position={"x": where[0] + 0.0, "y": where[1] + 0.0})
     sync.expect(page.locator("#tip")).to_contain_text(NAMES[order[1]])
@@ -179,8 +181,8 @@ def test_the_scatter_puts_languages_where_they_belong(visit: Open) -> None:
     assert sorted(NAMES, key=lambda code: places[code]["x"]) == sorted(NAMES, key=D.__getitem__)
     assert sorted(NAMES, key=lambda code: -places[code]["y"]) == sorted(NAMES, key=R.__getitem__)
     label = page.locator("g.node[data-code=fi]").get_attribute("aria-label")
-    assert f"D −{-D['fi']:.2f} [−{0.05 - D['fi']:.2f}, −{-D['fi'] - 0.05:.2f}]" in label
-    assert "Blood type AB+" in label
+    assert f"D −{-100 * D['fi']:.1f} % [−{5 - 100 * D['fi']:.1f}, −{-100 * D['fi'] - 5:.1f}]" in label
+    assert "Blood type AB+?" in label
     assert {row["code"]: float(row["D"]) for row in rows(page)} == pytest.approx(D)
 
 

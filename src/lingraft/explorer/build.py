@@ -61,6 +61,8 @@ class Scores(BaseModel):
     D: dict[str, Estimate]
     R: dict[str, Estimate]
     types: dict[str, str] = {}
+    sure: dict[str, bool] = {}
+    notes: list[str] = []
     missing: list[str] = []
     failed: list[str] = []
     findings: dict[str, Finding] = {}
@@ -117,6 +119,7 @@ def data(scores: Scores) -> dict[str, Any]:
             if source != target and {source, target} <= place.keys()
         ],
         "clusters": [place[code] for code in clustered(codes, scores.F)],
+        "notes": scores.notes,
         "missing": scores.missing,
         "failed": scores.failed,
         "findings": [finding.says for finding in scores.findings.values()],
@@ -136,6 +139,7 @@ def _language(code: str, scores: Scores, features: dict[str, str]) -> dict[str, 
         "family": told.family or (wals.family if wals else "") or "unknown",
         "genus": told.genus or (wals.genus if wals else ""),
         "type": scores.types.get(code, ""),
+        "typeSure": scores.sure.get(code, True),
         **{name: _numbers(estimate) if estimate else None for name, estimate in estimates.items()},
         "features": features,
     }

@@ -18,7 +18,8 @@ function prepare() {
   const gaps = `Not measured: ${missing.length} cells not run, ${failed.length} failed${failed.length ? ` (${failed.join(", ")})` : ""}.`;
   by("cells").textContent = missing.length + failed.length ? gaps : "Every cell of the map was measured.";
   d3.select("#findings ul").selectAll("li").data(DATA.findings).join("li").text((words) => words);
-  by("findings").hidden = !DATA.findings.length;
+  d3.select("#notes").selectAll("p").data(DATA.notes).join("p").text((words) => words);
+  by("findings").hidden = !DATA.findings.length && !DATA.notes.length;
   d3.select("#tabs").selectAll("button").data(Object.entries(VIEWS)).join("button")
     .attr("type", "button").attr("role", "tab").attr("id", ([id]) => `tab-${id}`).attr("aria-controls", "panel").text(([, view]) => view.title)
     .on("click", (_, [id]) => State.set({ view: id }))

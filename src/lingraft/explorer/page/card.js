@@ -31,7 +31,7 @@ const Card = {
     card.append("p").attr("class", "note").text("Choose a language to see who helps it, and whom it helps.");
     for (const [title, of, far] of [["Give most (D)", "D", 1], ["Give least (D)", "D", -1], ["Take most (R)", "R", 1]]) {
       const ends = d3.sort(LANGUAGES.filter((each) => each[of]), (each) => -far * each[of].mean).slice(0, far > 0 ? 5 : 3);
-      Card.list(card, title, ends, (each) => [each, plain(each[of].mean), range(each[of], plain), false]);
+      Card.list(card, title, ends, (each) => [each, percent(each[of].mean), range(each[of]), known(each[of]) && !sure(each[of])]);
     }
     const ordered = d3.sort(PAIRS, (pair) => -pair.mean);
     Card.pairs(card, "Strongest help and harm", ordered.length ? [ordered[0], ordered[ordered.length - 1]] : [], "source", "target");

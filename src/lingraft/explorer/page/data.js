@@ -31,16 +31,16 @@ const FEATURES = Object.entries(DATA.features).map(([id, name]) => {
 const FEATURE = new Map(FEATURES.map((feature) => [feature.id, feature]));
 
 const percent = (value) => `${d3.format("+.1f")(100 * value)} %`;
-const plain = (value) => d3.format("+.2f")(value);
 const known = (told) => told && told.low !== null && told.high !== null;
 const sure = (told) => known(told) && (told.low > 0 || told.high < 0);
 
-// "[+1.0, +3.0]" of a pair in percent, or of a sum.
+// "[+1.0, +3.0]" in percent.
 function range(told, format = (value) => d3.format("+.1f")(100 * value)) {
   return known(told) ? `[${format(told.low)}, ${format(told.high)}]` : "[interval not known]";
 }
 const ofPair = (pair) => (pair ? `${percent(pair.mean)} ${range(pair)}${known(pair) && !sure(pair) ? ", unsure" : ""}` : "not measured");
-const ofSum = (told) => (told ? `${plain(told.mean)} ${range(told, plain)}` : "not known");
+const ofSum = (told) => (told ? `${percent(told.mean)} ${range(told)}` : "not known");
+const ofType = (each) => (each.type && !each.typeSure ? `${each.type}?` : each.type);
 const ofScore = (told) => (told ? `${told.mean.toFixed(3)} ${range(told, (value) => value.toFixed(3))}` : "not known");
 
 // How far from zero an estimate and its interval reach; what a language gives in all; the largest of these.
@@ -54,5 +54,5 @@ const about = (language) => [
   [language.script, language.family, language.genus].filter(Boolean).join(" · "),
   `Donation D ${ofSum(language.D)}`,
   `Recipience R ${ofSum(language.R)}`,
-  ...(language.type ? [`Blood type ${language.type}`] : []),
+  ...(language.type ? [`Blood type ${ofType(language)}`] : []),
 ];

@@ -136,7 +136,7 @@ const Features = {
     return [["feature", "donors", "recipients", "mean_F", "tenth", "ninetieth", "pairs"], ...body];
   },
   scene() {
-    const short = (cell) => (typeof cell === "number" && !Number.isInteger(cell) ? plain(cell) : cell);
+    const short = (cell) => (typeof cell === "number" && !Number.isInteger(cell) ? percent(cell) : cell);
     return tableScene(Features.rows().map((row) => row.map(short)));
   },
   legend: () => [],

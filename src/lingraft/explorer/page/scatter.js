@@ -3,13 +3,13 @@
 
 const QUARTERS = [
   { x: 1, y: -1, title: "O: gives, does not take" }, { x: -1, y: 1, title: "AB+: takes, does not give" },
-  { x: 1, y: 1, title: "gives and takes" }, { x: -1, y: -1, title: "neither gives nor takes" },
+  { x: 1, y: 1, title: "A: gives and takes" }, { x: -1, y: -1, title: "B: does neither" },
 ];
 
 const Scatter = {
   title: "Scatter",
   help: "To the right languages that give much (D), upwards languages that take much (R), each with its interval. "
-    + "Filled: the blood type is O or AB+. Click a language to put it in focus.",
+    + "Filled: neither interval holds 0, so that the blood type is sure. Click a language to put it in focus.",
 
   mount(stage, width) {
     Scatter.width = width;
@@ -37,8 +37,7 @@ const Scatter = {
 
   dot(each) {
     const colour = each.D.mean > 0 ? COLOURS.help : COLOURS.harm;
-    const whole = each.type === "O" || each.type === "AB+";
-    return dot(Scatter.x(each.D.mean), Scatter.y(each.R.mean), 5, whole ? colour : COLOURS.paper, colour, 2);
+    return dot(Scatter.x(each.D.mean), Scatter.y(each.R.mean), 5, sure(each.D) && sure(each.R) ? colour : COLOURS.paper, colour, 2);
   },
 
   // Axes through zero, quarters, intervals, names where there is room.
@@ -52,13 +51,13 @@ const Scatter = {
     Scatter.x = d3.scaleLinear(ends("D"), [38, width - 12]).nice();
     Scatter.y = d3.scaleLinear(ends("R"), [height - 36, 26]).nice();
     const { x, y } = Scatter;
-    const [across, upwards, end] = [x.tickFormat(width / 110, "+f"), y.tickFormat(height / 70, "+f"), { "text-anchor": "end" }];
+    const [ticked, end] = [(tick) => d3.format("+.4~r")(100 * tick), { "text-anchor": "end" }];
     const marks = [
       line(`M${x(0)},26V${height - 36}M38,${y(0)}H${width - 12}`, COLOURS.soft),
-      ...x.ticks(width / 110).map((tick) => words(x(tick), height - 20, across(tick), 11, COLOURS.soft, MIDDLE)),
-      ...y.ticks(height / 70).map((tick) => words(33, y(tick) + 4, upwards(tick), 11, COLOURS.soft, end)),
-      words(width - 12, height - 4, "gives: donation D →", 11, COLOURS.ink, end),
-      words(4, 11, "↑ takes: recipience R", 11, COLOURS.ink),
+      ...x.ticks(width / 110).map((tick) => words(x(tick), height - 20, ticked(tick), 11, COLOURS.soft, MIDDLE)),
+      ...y.ticks(height / 70).map((tick) => words(33, y(tick) + 4, ticked(tick), 11, COLOURS.soft, end)),
+      words(width - 12, height - 4, "gives: donation D, % →", 11, COLOURS.ink, end),
+      words(4, 11, "↑ takes: recipience R, %", 11, COLOURS.ink),
     ];
     for (const quarter of QUARTERS) {
       const [px, py] = [quarter.x > 0 ? width - 14 : 42, quarter.y > 0 ? 38 : height - 42];
@@ -94,7 +93,7 @@ const Scatter = {
 
   scene: () => ({ ...Scatter.picture, marks: [...Scatter.picture.marks, ...Scatter.languages.map(Scatter.dot)] }),
   rows: () => languageRows(Scatter.languages),
-  legend: () => ["● type O or AB+", "○ other types", "lines: intervals of D and R"],
+  legend: () => ["● type sure", "○ an interval holds 0", "lines: intervals of D and R"],
 };
 
 // Languages as rows of a file.

@@ -5,7 +5,7 @@ const PAGE = 50;
 const LANGUAGE_COLUMNS = [
   { id: "name", title: "Language", words: (each) => each.name }, { id: "code", title: "Code", words: (each) => each.code },
   { id: "script", title: "Script", words: (each) => each.script }, { id: "family", title: "Family", words: (each) => each.family },
-  { id: "type", title: "Type", words: (each) => each.type },
+  { id: "type", title: "Type", words: ofType },
   { id: "D", title: "D, gives", number: (each) => each.D, words: (each) => ofSum(each.D), strip: true },
   { id: "R", title: "R, takes", number: (each) => each.R, words: (each) => ofSum(each.R), strip: true },
   { id: "alone", title: "Score alone", number: (each) => each.monolingual, words: (each) => ofScore(each.monolingual) },
