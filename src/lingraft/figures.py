@@ -54,7 +54,7 @@ def unit_of_losses(runs: Sequence["Record"]) -> str:
         for phase in _recipe(run).get("phases", {}).values()
         for name in str(phase.get("objective")).split("+")
     }
-    return {frozenset({True}): "squared distance of linked states (1: of a constant)", frozenset({True, False}): "loss of its phase"}.get(
+    return {frozenset({True}): "squared distance of linked states", frozenset({True, False}): "loss of its phase"}.get(
         frozenset(kinds), NATS
     )
 

@@ -93,7 +93,7 @@ class Record:
         found = [note for note in self.about.get("notes") or [] if note not in (self.about.get("warnings") or [])]
         if kind := (self.about.get("graft") or {}).get("adapters"):
             how = "its weights have them added" if kind == "lora" else "lingraft.load reads them, stock transformers leaves them out"
-            found.append(f"The model has {kind} adapters, in adapters.safetensors; {how}.")
+            found.append(f"The model has adapters ({kind}), in adapters.safetensors: {how}.")
         if told := self.about.get("alignments"):
             found.append(of_pairs(told))
         if told := (self.about.get("graft") or {}).get("meeting"):
