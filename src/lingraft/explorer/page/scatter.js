@@ -48,12 +48,12 @@ const Scatter = {
       const room = 0.07 * (high - low || 1);
       return [low - room, high + room];
     };
-    Scatter.x = d3.scaleLinear(ends("D"), [38, width - 12]).nice();
+    Scatter.x = d3.scaleLinear(ends("D"), [38, width - 20]).nice();
     Scatter.y = d3.scaleLinear(ends("R"), [height - 36, 26]).nice();
     const { x, y } = Scatter;
     const [ticked, end] = [(tick) => d3.format("+.4~r")(100 * tick), { "text-anchor": "end" }];
     const marks = [
-      line(`M${x(0)},26V${height - 36}M38,${y(0)}H${width - 12}`, COLOURS.soft),
+      line(`M${x(0)},26V${height - 36}M38,${y(0)}H${width - 20}`, COLOURS.soft),
       ...x.ticks(width / 110).map((tick) => words(x(tick), height - 20, ticked(tick), 11, COLOURS.soft, MIDDLE)),
       ...y.ticks(height / 70).map((tick) => words(33, y(tick) + 4, ticked(tick), 11, COLOURS.soft, end)),
       words(width - 12, height - 4, "gives: donation D, % →", 11, COLOURS.ink, end),
