@@ -160,5 +160,5 @@ def test_commands_have_the_options_and_keys_that_pages_give_them(page: str) -> N
         while words and hasattr(command, "commands"):
             command = command.commands[words.pop(0)]
         given = command.make_context(command.name, words).params
-        if "recipe" in given and not given["recipe"].endswith(".toml"):
+        if given.get("recipe") and not given["recipe"].endswith(".toml"):
             load_recipe(given["recipe"], given["changes"] or [])
