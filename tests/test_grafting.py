@@ -112,7 +112,7 @@ def test_restarts_keep_the_best_and_report_all(pico: Pico, world: World, tmp_pat
     assert labels == {"train", "train restart 1", "train restart 2"}
     last = {line["phase"]: line["held_out_loss"] for line in run.lines("metrics.jsonl") if "held_out_loss" in line}
     assert list(last.values()) == losses
-    assert [file.name for file in (tmp_path / "run" / "phases" / "train").iterdir()] == ["checkpoint-00000004"]
+    assert [file.name for file in (tmp_path / "run" / "phases" / "train").glob("[!.]*")] == ["checkpoint-00000004"]
     one = go(pico("bert"), world, tmp_path / "one", "monotrans")
     assert {line["held_out_loss"] for line in one.lines("metrics.jsonl") if line.get("step") == 4 and "held_out_loss" in line} == {
         losses[0]
