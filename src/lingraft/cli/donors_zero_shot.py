@@ -15,6 +15,8 @@ def zero_shot(
     size: Annotated[int, typer.Option(min=1, help="Donors in a set.")] = 4,
     recipients: Annotated[int, typer.Option(min=1, help="Most, and least recipient languages that are tested.")] = 3,
     seed: Annotated[int, typer.Option(help="Of the random set.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Fine-tune so many times, from seed 0 on.")] = 1,
+    sentences: Annotated[int | None, typer.Option(min=1, help="Of a language to fine-tune on. [default: pos 1000, ner 5000]")] = None,
     changes: Annotated[list[str] | None, typer.Option("--set", help="A setting of the fine-tuning. Repeats.", metavar="KEY=VALUE")] = None,
 ) -> None:
     """Test sets of most, least and random donors, and none, by zero-shot transfer; `donors scores` then says which hypotheses hold."""
@@ -23,6 +25,18 @@ def zero_shot(
     def told(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    files = {"task": task, "train": train, "evaluation": evaluation}
-    for path in run(grid, **files, size=size, recipients=recipients, seed=seed, changes=changes or [], told=told):
+    written = run(
+        grid,
+        task=task,
+        train=train,
+        evaluation=evaluation,
+        size=size,
+        recipients=recipients,
+        seed=seed,
+        seeds=seeds,
+        sentences=sentences,
+        changes=changes or [],
+        told=told,
+    )
+    for path in written:
         print(path)

@@ -31,7 +31,7 @@ def scores(grid: str | Path, *, mode: Mode | None = None, draws: int = DRAWS, se
     found = gains(grid, mode, draws, seed)
     told = assemble(found, seed)
     told["failed"] = failed(grid, found.missing)
-    told["findings"] |= hypotheses(grid, told)
+    told["findings"] |= hypotheses(grid, told, draws, seed)
     out = grid / FOLDER
     write_tables(told, out)
     if plots:

@@ -1,5 +1,6 @@
 """Zero-shot transfer of models of several languages, fine-tuned in each of a control set, tested in all (Malkin et al. 2022, section 6)."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,16 @@ from lingraft.donors.hypotheses import CONTROL
 from lingraft.donors.records import cell
 from lingraft.donors.scores import read_scores
 from lingraft.errors import RunError
-from lingraft.files import write_json
+from lingraft.evaluate.columns import blocks
+from lingraft.evaluate.records import is_records
+from lingraft.files import write_json, write_text
 
 FOLDER = "zero-shot"
+SENTENCES = {"pos": 1000, "ner": 5000}
+"""Training sentences of each language, so that none has more than another (section 6.2)."""
+
+KINDS = {"Z": "mean", "low": "low", "high": "high"}
+"""What a result holds of each pair, and what evaluations call it."""
 
 
 def sets(told: Mapping[str, Any], size: int = 4, recipients: int = 3, seed: int = 0) -> dict[str, list[str]]:
@@ -48,46 +56,64 @@ def zero_shot(
     size: int = 4,
     recipients: int = 3,
     seed: int = 0,
+    seeds: int = 1,
+    sentences: int | None = None,
     changes: Sequence[str] = (),
     told: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
     """Fine-tune the model of every set in every recipient language, test it in all, and write GRID/zero-shot/TASK/SET.json.
 
-    train, evaluation: paths with {} for the language's code. changes: KEY=VALUE of the fine-tuning; XTREME's 10 epochs at 2e-5 unless they
-    say otherwise. What is done is left. Raises RunError where a model is not there; the message has the command that makes it.
+    train, evaluation: paths with {} for the language's code. seed: of the random set; seeds: how often each is fine-tuned. sentences: of a
+    language to fine-tune on (by default SENTENCES), the first ones. changes: KEY=VALUE of the fine-tuning; XTREME's 10 epochs at 2e-5
+    unless they say otherwise. What is done is left. Raises RunError where a model is not there; the message has the command that makes it.
     """
-    from lingraft.evaluation import evaluate
+    from lingraft.evaluation import evaluate  # imports torch
 
     grid = Path(grid)
-    chosen = sets(read_scores(grid), size, recipients, seed)
-    models = {name: grid / "cells" / cell(*languages).name / "model" for name, languages in pretraining(chosen).items()}
-    absent = [cell(*pretraining(chosen)[name]).languages for name, model in models.items() if not model.is_dir()]
+    scored = read_scores(grid)
+    chosen, mode = sets(scored, size, recipients, seed), scored["mode"]
+    cells = {name: cell(*languages, mode=mode) for name, languages in pretraining(chosen).items()}
+    models = {name: grid / "cells" / one.name / "model" for name, one in cells.items()}
+    absent = [cells[name].languages for name, model in models.items() if not model.is_dir()]
     if absent:
         asked = " ".join(f"--sets {'+'.join(languages)}" for languages in absent)
+        asked += " --mode sequential" if mode == "sequential" else ""
         raise RunError(
             f"{grid} lacks models of several languages. Make them with: lingraft donors run CORPUS --out {grid} --keep-models {asked}"
         )
-    codes, written = [*chosen["recipient"], *chosen["least recipient"]], []
+    place, codes, written = grid / FOLDER / task, [*chosen["recipient"], *chosen["least recipient"]], []
+    texts = {code: shortened(train.replace("{}", code), place / "train" / code, sentences or SENTENCES.get(task)) for code in codes}
     for name, model in models.items():
-        Z: dict[str, dict[str, float]] = {}
+        found = {}
         for source in codes:
             told(f"{name}: fine-tuned in {source}")
-            found = evaluate(
+            found[source] = evaluate(
                 str(model),
                 task=task,
-                train=[train.replace("{}", source)],
+                train=[texts[source]],
                 evaluation=[f"{code}={evaluation.replace('{}', code)}" for code in codes],
                 changes=["epochs=10", "learning_rate=2e-5", "length=128", *changes],
-                out=grid / FOLDER / task / "runs" / f"{name}-{source}",
+                seeds=seeds,
+                out=place / "runs" / cells[name].name / source,
             )
-            Z[source] = {code: by_language(found, code) for code in codes}
+        numbers = {key: {s: {t: by_language(of, t, kind) for t in codes} for s, of in found.items()} for key, kind in KINDS.items()}
         facts = {"languages": pretraining(chosen)[name], "recipient": chosen["recipient"], "least recipient": chosen["least recipient"]}
-        path = grid / FOLDER / task / f"{name}.json"
-        write_json(path, {**facts, "task": task, "score": found["main"], "seed": seed, "changes": list(changes), "Z": Z})
-        written.append(path)
+        more = {"task": task, "score": found[codes[0]]["main"], "seed": seed, "seeds": seeds, "changes": list(changes)}
+        write_json(place / f"{name}.json", {**facts, **more, **numbers})
+        written.append(place / f"{name}.json")
     return written
 
 
-def by_language(found: Mapping[str, Any], code: str) -> float:
-    """The main score of an evaluation in one of its languages."""
-    return float(found["languages"][code]["scores"][found["main"]]["mean"])
+def shortened(path: str, place: Path, sentences: int | None) -> str:
+    """A copy of a file of columns that ends after so many sentences; what is in another format is taken whole."""
+    if sentences is None or not Path(path).is_file() or is_records(path):
+        return path
+    kept = itertools.islice(blocks(Path(path)), sentences)
+    copy = place.with_name(place.name + "".join(suffix for suffix in Path(path).suffixes if suffix not in (".gz", ".xz", ".zst")))
+    write_text(copy, "".join("".join(f"{line}\n" for _, line in block) + "\n" for block in kept))
+    return str(copy)
+
+
+def by_language(found: Mapping[str, Any], code: str, kind: str) -> float:
+    """The main score of an evaluation in one of its languages: mean, or an end of its interval."""
+    return float(found["languages"][code]["scores"][found["main"]][kind])
