@@ -1,9 +1,12 @@
 """F, D, R and what follows, of grids whose ranks were planted."""
 
 import csv
+import gzip
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +15,9 @@ from lingraft.donors.gains import gains
 from lingraft.donors.hypotheses import hypotheses
 from lingraft.donors.records import Record, Score, cell, write_record
 from lingraft.donors.scores import read_scores, scores
-from lingraft.donors.zero_shot import pretraining, sets, zero_shot
+from lingraft.donors.zero_shot import pretraining, sets, shortened, zero_shot
 from lingraft.errors import RunError
+from lingraft.evaluate.table import TASKS
 from lingraft.files import write_json
 
 CODES = ("de", "en", "ja", "ru", "sv", "zh")
@@ -148,3 +152,57 @@ def test_sets_are_drawn_from_the_map_and_their_scores_decide_the_hypotheses(grid
     assert "most 83.3 > random 78.3 > least 73.3 > control 63.3" in found["pos_order"]["says"]
     assert "4 of 4 sets" in found["pos_recipients"]["says"] and found["pos_recipients"]["value"] == pytest.approx(0.2)
     assert found["pos_monotonic"]["value"] == pytest.approx(0.15) and found["pos_in_language"]["n"] == 4
+
+
+def result(level: float, languages: str, gap: float = 0.0, width: float = 0.0) -> dict[str, Any]:
+    """What zero-shot writes for a set: every score at a level, those between the most recipient languages higher by a gap."""
+    control = ["sv", "de", "ru", "zh"]
+    Z = {s: {t: level + gap * (s in control[:2] and t in control[:2]) for t in control} for s in control}
+    ends = {name: {s: {t: Z[s][t] + side for t in control} for s in control} for name, side in (("low", -width), ("high", width))}
+    return {"languages": languages.split(), "recipient": control[:2], "least recipient": control[2:], "Z": Z, **ends}
+
+
+def planted_hypotheses(grid: Path, **sets: dict[str, Any]) -> dict[str, Any]:
+    """Findings where donation and recipience of every language are 1."""
+    for name, found in sets.items():
+        write_json(grid / "zero-shot/pos" / f"{name}.json", found)
+    ones = {code: {"mean": 1.0} for code in CODES}
+    return hypotheses(grid, {"D": ones, "R": ones}, draws=400)
+
+
+def test_intervals_of_hypotheses_hold_what_was_measured_and_are_as_wide_as_the_scores(tmp_path: Path) -> None:
+    exact = planted_hypotheses(tmp_path / "exact", control=result(0.5, "sv de ru zh"), most=result(0.7, "sv de ru zh ja"))
+    assert (exact["pos_monotonic"]["low"], exact["pos_monotonic"]["high"]) == pytest.approx((0.2, 0.2))
+    assert "1 of 1 sets" in exact["pos_monotonic"]["says"] and "most > control 100%" in exact["pos_order"]["says"]
+    noisy = {"control": result(0.5, "sv de ru zh", width=0.3), "most": result(0.5, "sv de ru zh ja", width=0.3)}
+    told = planted_hypotheses(tmp_path / "noisy", **noisy)
+    low, high = told["pos_monotonic"]["low"], told["pos_monotonic"]["high"]
+    assert low < -0.05 and high > 0.05  # the mean of 12 scores of standard error 0.15, twice: about 0.12 on each side, or more
+    shares = [int(share) for share in re.findall(r"(\d+)%", told["pos_order"]["says"])]
+    assert len(shares) == 2 and all(40 < share < 60 for share in shares) and sum(shares) == 100
+
+
+def test_sets_that_were_tested_on_other_recipients_are_not_compared(tmp_path: Path) -> None:
+    old = result(0.9, "sv de ru zh en") | {"recipient": ["ja", "de"]}
+    told = planted_hypotheses(tmp_path, control=result(0.5, "sv de ru zh"), most=result(0.7, "sv de ru zh ja", gap=0.1), random=old)
+    assert "random" not in told["pos_order"]["says"] and told["pos_order"]["n"] == 2
+    assert "1 of 2 sets" in told["pos_recipients"]["says"] and told["pos_recipients"]["value"] == pytest.approx(0.05)
+
+
+def test_so_many_sentences_are_fine_tuned_on(tmp_path: Path) -> None:
+    line = "1\tword{}\t_\tNOUN\t_\t_\t0\troot\t_\t_\n\n"
+    with gzip.open(tmp_path / "train.conllu.gz", "wt", encoding="utf-8") as file:
+        file.write("# newdoc\n" + "".join(line.format(i) for i in range(5)))
+    read = TASKS["pos"].read
+    short = shortened(str(tmp_path / "train.conllu.gz"), tmp_path / "out" / "de", 3)
+    assert read(Path(short)) == read(tmp_path / "train.conllu.gz")[:3] and short.endswith("out/de.conllu")
+    assert shortened("train.jsonl", tmp_path / "x", 3) == "train.jsonl"
+
+
+def test_scores_are_made_again_where_cells_were_missing(grid: Path, tmp_path: Path) -> None:
+    cells = grid / "cells"
+    (cells / "de+en.0").rename(tmp_path / "away")
+    assert scores(grid, draws=50, plots=False)["missing"] == ["de+en.0"]
+    assert read_scores(grid)["missing"] == ["de+en.0"]
+    (tmp_path / "away").rename(cells / "de+en.0")
+    assert read_scores(grid)["missing"] == []

@@ -1,7 +1,7 @@
 """What zero-shot scores say of the paper's assumptions and hypotheses (Malkin et al. 2022, sections 4.2 and 6), with intervals.
 
-In a draw the recipients are drawn again, from each half for itself, and every score anew from a normal distribution as wide as its interval.
-What a model would score that was pretrained with another seed is not in them.
+In a draw the recipients are drawn again, from each half for itself, and every score anew from a normal distribution as wide as its
+interval. What a model would score that was pretrained with another seed is not in them.
 """
 
 import itertools

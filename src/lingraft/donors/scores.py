@@ -175,6 +175,9 @@ def _write_csv(path: Path, columns: Sequence[str], lines: Sequence[Sequence[Any]
 
 
 def read_scores(grid: str | Path) -> dict[str, Any]:
-    """The scores of a grid that were written last; they are made where there are none."""
+    """The scores of a grid that were written last; they are made where there are none, or cells that were missing have been run."""
     path = Path(grid) / FOLDER / "scores.json"
-    return dict(read_json(path)) if path.exists() else scores(grid, plots=False)
+    told = dict(read_json(path)) if path.exists() else None
+    if told is None or any((Path(grid) / "cells" / name / "record.json").exists() for name in told["missing"]):
+        return scores(grid, plots=False)
+    return told
