@@ -194,7 +194,7 @@ def _kit(corpus: Path, out: Path, *changes: str) -> training.Kit:
 
 
 def test_a_model_that_is_wanted_later_is_made_later(corpus: Path, tmp_path: Path) -> None:
-    assert run(corpus, tmp_path, languages=["sv"]).ran == ["sv.0"]
+    assert run(corpus, tmp_path, languages=["sv"]).ran == ["sv.0"] and not (tmp_path / "cells/sv.0/model").exists()
     before = results(tmp_path)
     assert run(corpus, tmp_path, languages=["sv"], keep_models=True).ran == ["sv.0"]
     assert results(tmp_path) == before
@@ -204,6 +204,7 @@ def test_sets_and_seeds(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "sets.txt").write_text("sv+de+en\n")
     outcome = run(corpus, tmp_path / "grid", "steps=1", languages=CODES, sets=[str(tmp_path / "sets.txt")], seeds=2, shard=(7, 7))
     assert outcome.cells == ["de+en+sv.0", "de+en+sv.1"]
+    assert all((tmp_path / "grid/cells" / name / "model/config.json").exists() for name in outcome.cells)  # though not asked for
     one, other = (read_record(tmp_path / "grid" / "cells" / name) for name in outcome.cells)
     assert one.scores["de"].positions == other.scores["de"].positions
     assert one.scores["de"].loss != other.scores["de"].loss

@@ -138,6 +138,9 @@ def test_sets_are_drawn_from_the_map_and_their_scores_decide_the_hypotheses(grid
     assert chosen["recipient"] == ["sv"] and chosen["least recipient"] == ["zh"]
     assert chosen["most"] == ["de"] and chosen["least"] == ["en"]
     assert pretraining(chosen)["control"] == ["sv", "zh"] and pretraining(chosen)["most"] == ["de", "sv", "zh"]
+    assert len({*chosen["most"], *chosen["least"], *chosen["random"]}) == 3  # of the four that are no recipients
+    two = [sets(told, size=2, recipients=1, seed=seed) for seed in range(5)]
+    assert all(set(found["random"]) not in (set(found["most"]), set(found["least"])) for found in two)
     with pytest.raises(RunError, match="too few"):
         sets(told, size=3, recipients=2)
     with pytest.raises(RunError, match="--sets de\\+sv\\+zh"):

@@ -26,7 +26,7 @@ def run(
     seeds: Annotated[int, typer.Option(min=1, help="Run every cell so many times, from seed 0 on.")] = 1,
     languages: Annotated[str | None, typer.Option("--cells", help="Only cells of these languages.", metavar="A,B,…")] = None,
     sets: Annotated[
-        Strings, typer.Option(help="Also a cell of these languages together; or a file of such lines.", metavar="A+B+C")
+        Strings, typer.Option(help="Also a cell of these languages together, its model kept; or a file of such lines.", metavar="A+B+C")
     ] = None,
     shard: Annotated[str, typer.Option(help="Only every n-th cell, from the i-th on: for job arrays.", metavar="i/n")] = "1/1",
     recipe: Annotated[str, typer.Option(help="Cells are trained by this recipe of pretrain (sequential: of transfer).")] = "",

@@ -12,6 +12,9 @@ COLOURS = "PuOr_r"
 """Orange for gains, purple for losses: told apart with every kind of colour blindness; its middle is white."""
 
 GAIN, LOSS, QUIET = "#b35806", "#542788", "#777777"
+CATEGORY_COLOURS = (LOSS, "#bbbbbb", "#fdb863", GAIN)
+WIDTHS = (1, 2.5, 5)
+"""Of the histogram's bars, in percent: each divides the bounds of the categories."""
 
 
 def draw(told: Mapping[str, Any], out: Path) -> None:
@@ -70,17 +73,17 @@ def _bars(bars: Any, numbers: Mapping[str, Any], codes: list[str]) -> None:
 
 
 def histogram(figure: Any, told: Mapping[str, Any]) -> None:
-    """Pairs by F, with the categories' bounds (Malkin et al. 2022, appendix)."""
+    """Pairs by F, coloured by category (Malkin et al. 2022, appendix), whose bounds are edges of bars."""
     F = 100 * np.array([number["mean"] for row in told["F"].values() for number in row.values()])
+    width = next((width for width in WIDTHS if np.ptp(F) / width <= 40), WIDTHS[-1])
+    edges = width * np.arange(np.floor(F.min() / width), np.floor(F.max() / width) + 2)
     axes = figure.add_subplot(xlabel="F, %", ylabel="pairs")
-    axes.hist(F, bins=min(40, max(8, len(F) // 4)), color=QUIET)
-    for name, bar in told["histogram"].items():
-        if bar["from"] is not None:
-            axes.axvline(100 * bar["from"], color="black", linestyle=":", linewidth=1)
-        low, high = (axes.get_xlim()[i] if bar[end] is None else 100 * bar[end] for i, end in enumerate(("from", "to")))
-        inside = (max(low, axes.get_xlim()[0]) + min(high, axes.get_xlim()[1])) / 2
-        if bar["pairs"]:
-            axes.text(inside, axes.get_ylim()[1], f"{name}: {bar['pairs']}", ha="center", va="top", fontsize=8)
+    for (name, bar), colour in zip(told["histogram"].items(), CATEGORY_COLOURS, strict=True):
+        low, high = (default if bar[end] is None else 100 * bar[end] for end, default in (("from", -np.inf), ("to", np.inf)))
+        label = f"{name}: {bar['pairs']} ({bar['low']:.0f} to {bar['high']:.0f})"
+        axes.hist(F[(low <= F) & (high > F)], bins=edges, color=colour, edgecolor="white", linewidth=0.5, label=label)
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.legend(title="pairs (95 % interval)", frameon=False)
 
 
 def scatter(figure: Any, told: Mapping[str, Any]) -> None:

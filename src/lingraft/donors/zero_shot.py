@@ -26,7 +26,8 @@ KINDS = {"Z": "mean", "low": "low", "high": "high"}
 def sets(told: Mapping[str, Any], size: int = 4, recipients: int = 3, seed: int = 0) -> dict[str, list[str]]:
     """Pretraining sets and recipients drawn from a map's own languages (table 2): most, least, random donors; recipient, least recipient.
 
-    The recipients are chosen first, and no donor is one of them. Raises RunError where the map has too few languages.
+    The recipients are chosen first, and no donor is one of them. Random shares no language with most and least where others are enough,
+    and else is at least neither of them. Raises RunError where the map has too few languages.
     """
     by_R = sorted(told["R"], key=lambda code: -told["R"][code]["mean"])
     by_D = [
@@ -36,8 +37,12 @@ def sets(told: Mapping[str, Any], size: int = 4, recipients: int = 3, seed: int 
         raise RunError(
             f"{len(by_R)} languages are too few for two sets of {size} donors and two of {recipients} recipients. Ask for fewer."
         )
-    drawn = np.random.default_rng(seed).choice(by_D, size=size, replace=False)
-    donors = {"most": by_D[:size], "least": by_D[-size:], "random": sorted(map(str, drawn))}
+    generator, taken = np.random.default_rng(seed), (set(by_D[:size]), set(by_D[-size:]))
+    others = by_D[size:-size] if len(by_D) >= 3 * size else by_D
+    drawn = generator.choice(others, size=size, replace=False).tolist()
+    while set(drawn) in taken and len(others) > 2:
+        drawn = generator.choice(others, size=size, replace=False).tolist()
+    donors = {"most": by_D[:size], "least": by_D[-size:], "random": sorted(drawn)}
     return {**donors, "recipient": by_R[:recipients], "least recipient": by_R[-recipients:]}
 
 
@@ -74,12 +79,13 @@ def zero_shot(
     chosen, mode = sets(scored, size, recipients, seed), scored["mode"]
     cells = {name: cell(*languages, mode=mode) for name, languages in pretraining(chosen).items()}
     models = {name: grid / "cells" / one.name / "model" for name, one in cells.items()}
-    absent = [cells[name].languages for name, model in models.items() if not model.is_dir()]
+    absent = dict.fromkeys(cells[name].languages for name, model in models.items() if not model.is_dir())
     if absent:
         asked = " ".join(f"--sets {'+'.join(languages)}" for languages in absent)
         asked += " --mode sequential" if mode == "sequential" else ""
         raise RunError(
-            f"{grid} lacks models of several languages. Make them with: lingraft donors run CORPUS --out {grid} --keep-models {asked}"
+            f"{grid} lacks models of several languages. Make them, with the settings of its other cells: "
+            f"lingraft donors run CORPUS --out {grid} {asked}"
         )
     place, codes, written = grid / FOLDER / task, [*chosen["recipient"], *chosen["least recipient"]], []
     texts = {code: shortened(train.replace("{}", code), place / "train" / code, sentences or SENTENCES.get(task)) for code in codes}
