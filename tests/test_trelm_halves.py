@@ -73,20 +73,20 @@ def test_halves_in_the_other_order_are_the_same(pico: Pico, world: World, whole:
 
 
 def test_what_another_process_has_is_waited_for(pico: Pico, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    folders = [tmp_path / "run", tmp_path / "run" / "phases" / "commonality"]
     (tmp_path / "run" / ".stages").mkdir(parents=True)
+    folders = {str(tmp_path / "run"): tmp_path / "run", "phase 'commonality'": Run(tmp_path / "run").phase_lock("commonality")}
 
     def at_work() -> None:
-        for folder in folders:
+        for name, folder in folders.items():
             with locked(folder):
                 is_held.set()
-                while f"at work in {folder}\n" not in "".join(said):
+                while f"waiting for {name}" not in "".join(said):
                     said.append(capsys.readouterr().err)
                     time.sleep(0.01)
 
     is_held, said = threading.Event(), [""]
     worker = threading.Thread(target=at_work)
-    with locked(folders[1]):
+    with locked(folders["phase 'commonality'"]):
         worker.start()
         is_held.wait()
     run = trelm(pico("bert"), world, tmp_path / "run", "rows.method=copy", only_phase="commonality")

@@ -118,10 +118,11 @@ def fingerprint(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, *, waits: bool = False) -> Iterator[filelock.BaseFileLock]:
+def locked(folder: Path, *, waits: bool = False, name: str = "") -> Iterator[filelock.BaseFileLock]:
     """Hold the run folder, or one in it, for this process; what is yielded can release it before the end.
 
-    Where another process holds it, RunError is raised; waits: say so on stderr, and wait.
+    Where another process holds it, RunError is raised; waits: say so on stderr, and
+    wait. name: what is held, where that is not the folder's.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / ".lock")
@@ -130,7 +131,7 @@ def locked(folder: Path, *, waits: bool = False) -> Iterator[filelock.BaseFileLo
     except filelock.Timeout:
         if not waits:
             raise RunError(f"{folder} is in use by another lingraft. Wait for it, or choose another --out.") from None
-        print(f"lingraft: waiting for another lingraft, which is at work in {folder}", file=sys.stderr, flush=True)
+        print(f"lingraft: waiting for {name or folder}, at which another lingraft is at work", file=sys.stderr, flush=True)
         lock.acquire(poll_interval=0.2)
     try:
         yield lock

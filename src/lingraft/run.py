@@ -107,6 +107,10 @@ class Run:
         record = self._stage_file(stage)
         return record.exists() and bool(read_json(record)["complete"])
 
+    def phase_lock(self, name: str) -> Path:
+        """The folder that a process holds while it trains a phase."""
+        return self.path / STAGES / "held" / name
+
     def _stage_file(self, stage: str) -> Path:
         return self.path / STAGES / f"{stage}.json"
 

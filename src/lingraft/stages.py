@@ -247,7 +247,7 @@ def phase(request: Request, run: Run, source: Source, spoken: Tongues, found: He
     with contextlib.ExitStack() as held:
         with first():
             if is_main_process():
-                held.enter_context(locked(run.path / "phases" / name, waits=True))
+                held.enter_context(locked(run.phase_lock(name), waits=True, name=f"phase {name!r} of {run.path}"))
         _phase(request, run, source, spoken, found, name, options)
 
 
