@@ -36,8 +36,9 @@ class Items:
         return model
 
     def batch(self, settings: TaskSettings, step: int, seed: int) -> list[Item]:
-        """The items of a step: every epoch in an order of its own. Batches of like length would hold less padding, and teach much less."""
-        return [self.items[i] for i in drawn(step, settings.batch, seed, len(self.items))]
+        """The items of a step, shortest first, so that the parts that `accumulation` makes hold little padding: every epoch in an order of
+        its own. Whole batches of like length would hold less, and teach much less."""
+        return sorted((self.items[i] for i in drawn(step, settings.batch, seed, len(self.items))), key=lambda item: item["input_ids"].size)
 
     def size(self, batch: list[Item]) -> int:
         """Tokens of a batch."""
