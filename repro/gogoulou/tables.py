@@ -1,5 +1,6 @@
 """The paper's tables beside ours, and its claims one by one (no script itself)."""
 
+import math
 import statistics
 from typing import Any
 
@@ -13,7 +14,8 @@ MAIN = {
 PROBES = {"UUAS": ("structural", "uuas"), "DSpr": ("structural", "dspr"), "WiC": ("WiC", "accuracy")}
 PAPER_AVERAGE = {"en": 72.97, "sv > en": 77.85, "nl > en": 76.13, "fi > en": 76.34, "ar1 > en": 75.54, "ar2 > en": 77.02}
 PAPER_SOURCE_VOCABULARY = {"sv > en": 73.25, "nl > en": 72.99, "fi > en": 68.54, "ar1 > en": 73.99, "ar2 > en": 74.27}
-Scores = dict[tuple[str, str], dict[str, Any]]
+Number = tuple[float, float]
+"""A mean, and the standard error of it over fine-tuning seeds."""
 
 
 class Study:
@@ -28,17 +30,25 @@ class Study:
         found = self.values.get((model, test), {}).get("scores", {}).get(name)
         return found and (100 * found["mean"], 100 * (found["sd"] or 0.0))
 
-    def average(self, model: str) -> float | None:
-        """Mean over the tasks of the main scores; None where one is not measured."""
-        found = [self.score(model, test, name) for test, name in MAIN.items()]
-        return statistics.fmean(score[0] for score in found if score) if all(found) else None
+    def mean(self, model: str, test: str, name: str) -> Number | None:
+        """A score's mean and standard error, times 100; None where it is not measured."""
+        found = self.values.get((model, test), {}).get("scores", {}).get(name)
+        return found and (100 * found["mean"], 100 * (found["sd"] or 0.0) / found["n"] ** 0.5)
+
+    def average(self, model: str) -> Number | None:
+        """Of the main scores of all tasks; None where one is not measured."""
+        found = [self.mean(model, test, name) for test, name in MAIN.items()]
+        known = [number for number in found if number]
+        return (
+            (statistics.fmean(mean for mean, _ in known), math.hypot(*(error for _, error in known)) / len(known)) if all(found) else None
+        )
 
     def baseline(self, test: str, name: str) -> float | None:
         """What needs no model, times 100."""
         found = [values["baseline"][name] for (_, cell), values in self.values.items() if cell == test]
         return 100 * found[0] if found else None
 
-    def sources(self, arm: str) -> dict[str, float]:
+    def sources(self, arm: str) -> dict[str, Number]:
         """Source -> average of its transfer by `arm`, where it is measured."""
         found = {model.partition(" > ")[0]: self.average(model) for model in self.models if model.endswith(f", {arm}")}
         return {source: average for source, average in found.items() if average is not None}
@@ -63,7 +73,8 @@ def print_tables(lines: list[dict[str, Any]]) -> None:
     print(row(["model", *(f"{test} ({name})" for test, name in MAIN.items()), "AVG", "AVG in the paper"]))
     print(row(["---"] * (len(MAIN) + 3)))
     for model in english:
-        print(row([model, *(study.score(model, test, name) for test, name in MAIN.items()), study.average(model), _paper(model)]))
+        average = study.average(model)
+        print(row([model, *(study.score(model, test, name) for test, name in MAIN.items()), average and average[0], _paper(model)]))
     print(row(["baseline", *(study.baseline(test, name) for test, name in MAIN.items()), "", ""]))
     print("\nAs tables 4 and 8: probes (the paper, en: UUAS 66.2, DSpr 70.4, WiC 56.7; sv > en: 67.2, 72.2, 61.1)\n")
     print(row(["model", *PROBES]) + "\n" + row(["---"] * (len(PROBES) + 1)))
@@ -82,33 +93,35 @@ def _paper(model: str) -> float | None:
 def claims(study: Study) -> list[str]:
     """Each of the paper's claims with the numbers here; nothing where they are not measured yet."""
     found, scratch, rank, kept = [], study.average("en"), study.sources("rank"), study.sources("source vocabulary")
-    if scratch is not None and rank:
-        gains = {source: average - scratch for source, average in rank.items()}
-        found.append(_claim("every source beats scratch (AVG)", all(gain > 0 for gain in gains.values()), gains))
-    if both := {source: rank[source] - kept[source] for source in rank if source in kept}:
-        found.append(_claim("the matched vocabulary beats the source's", all(gain > 0 for gain in both.values()), both))
-    if len(rank) > 2:
-        far = {source: average for source, average in rank.items() if source in ("hu", "ru")}
-        near = {source: average for source, average in rank.items() if source in ("sv", "de")}
-        gap = {"nearest far source": max(far.values()) - max(near.values())} if far and near else {}
-        found.append(
-            _claim(
-                "closeness does not decide: a far source does at least as well as the near ones", gap != {} and max(gap.values()) >= 0, gap
-            )
-        )
+    if scratch and rank:
+        found.append(_claim("every source beats scratch (AVG)", {source: _gain(average, scratch) for source, average in rank.items()}))
+    if both := {source: _gain(rank[source], kept[source]) for source in rank if source in kept}:
+        found.append(_claim("the matched vocabulary beats the source's (AVG)", both))
+    far, near = ({source: rank[source] for source in group if source in rank} for group in (("hu", "ru"), ("sv", "de")))
+    if len(far) == len(near) == 2:
+        gap = {f"{max(far, key=lambda s: far[s])} - {max(near, key=lambda s: near[s])}": _gain(max(far.values()), max(near.values()))}
+        found.append(_claim("closeness does not decide: the best far source is as good as the best near one (AVG)", gap))
     if {"sv", "sv-small"} <= rank.keys():
-        gain = {"sv - sv-small": rank["sv"] - rank["sv-small"]}
-        found.append(_claim("more source text helps", min(gain.values()) > 0, gain))
+        found.append(_claim("more source text helps (AVG)", {"sv - sv-small": _gain(rank["sv"], rank["sv-small"])}))
     for name, (test, score) in PROBES.items():
-        base = study.score("en", test, score)
-        each = {model.partition(" > ")[0]: study.score(model, test, score) for model in study.models if model.endswith(", rank")}
-        if base and (gains := {source: value[0] - base[0] for source, value in each.items() if value}):
-            found.append(_claim(f"transfer improves {name}", all(gain > 0 for gain in gains.values()), gains))
+        base = study.mean("en", test, score)
+        each = {model.partition(" > ")[0]: study.mean(model, test, score) for model in study.models if model.endswith(", rank")}
+        if base and (gains := {source: _gain(value, base) for source, value in each.items() if value}):
+            found.append(_claim(f"transfer improves {name}", gains))
     for arm in ("random", "rank by id"):
-        if here := {source: rank[source] - average for source, average in study.sources(arm).items() if source in rank}:
-            found.append(_claim(f"(not in the paper) rank by frequency beats {arm}", all(gain > 0 for gain in here.values()), here))
+        if here := {source: _gain(rank[source], average) for source, average in study.sources(arm).items() if source in rank}:
+            found.append(_claim(f"(not in the paper) rank by frequency beats {arm} (AVG)", here))
     return found
 
 
-def _claim(text: str, holds: bool, numbers: dict[str, float]) -> str:
-    return f"{text}: {'held' if holds else 'did not hold'} ({', '.join(f'{name} {value:+.1f}' for name, value in numbers.items())})"
+def _gain(one: Number, other: Number) -> Number:
+    return one[0] - other[0], math.hypot(one[1], other[1])
+
+
+def _claim(text: str, gains: dict[str, Number]) -> str:
+    """Held where every gain is above 0; surely, where each is by more than twice its standard error."""
+    held, failed = all(gain > 0 for gain, _ in gains.values()), all(gain <= 0 for gain, _ in gains.values())
+    sure = all(abs(gain) > 2 * error for gain, error in gains.values())
+    says = "held" if held else "did not hold" if failed else "held for some"
+    each = ", ".join(f"{name} {gain:+.1f} ± {2 * error:.1f}" for name, (gain, error) in gains.items())
+    return f"{text}: {says}{', surely' if sure and held != failed else ''} ({each})"
