@@ -19,7 +19,7 @@ from common import study
 from tables import print_tables
 
 SIZE, LENGTH, BATCH, CHARACTERS = 8_000, 128, 16, 10_000_000
-BODY_STEPS, ALONE_STEPS, GRAFT_STEPS, SEEDS = 1500, 2000, 1000, 3
+BODY_STEPS, ALONE_STEPS, GRAFT_STEPS, SEEDS = 1000, 1200, 600, 3
 BODY_RATE, ALONE_RATE, GRAFT_RATE, TASK_RATE = "3e-4", "5e-4", "3e-3", "2e-4"
 FULL, MORE = ("de", "ru"), ("es", "fr")
 TEXTS = {
@@ -201,7 +201,7 @@ def zero_shot(name: str, task: str, code: str, seed: int, given: argparse.Namesp
     settings = (str(english), "-".join(system.freeze), str(system.noise))
     tuned = given.out / "tasks" / f"{source.path.name}-{task}-{settings[1] or 'all'}-{system.noise}-{seed}"
     train = str(given.data / TASKS[task][0])
-    changes = [f"learning_rate={TASK_RATE}", "warmup=0.1", f"length={LENGTH}", "epochs=3"]
+    changes = [f"learning_rate={TASK_RATE}", "warmup=0.1", f"length={LENGTH}", "epochs=2", "accumulation=2"]
     lingraft.finetune(
         str(english),
         task=task,
