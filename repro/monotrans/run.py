@@ -201,7 +201,7 @@ def zero_shot(name: str, task: str, code: str, seed: int, given: argparse.Namesp
     settings = (str(english), "-".join(system.freeze), str(system.noise))
     tuned = given.out / "tasks" / f"{source.path.name}-{task}-{settings[1] or 'all'}-{system.noise}-{seed}"
     train = str(given.data / TASKS[task][0])
-    changes = [f"learning_rate={TASK_RATE}", "warmup=0.1", f"length={LENGTH}", "epochs=2", "accumulation=2"]
+    changes = [f"learning_rate={TASK_RATE}", "warmup=0.1", f"length={LENGTH}", "epochs=2"]
     lingraft.finetune(
         str(english),
         task=task,

@@ -12,7 +12,7 @@ from conftest import WIDTH
 
 from lingraft.errors import RecipeError
 from lingraft.model.heads import attach_next_sentence_head, next_sentence_head
-from lingraft.train.batches import Blocks, Inputs
+from lingraft.train.batches import Blocks, Inputs, Sentences, shortest_first
 from lingraft.train.data import Data
 from lingraft.train.loop import Options, train
 from lingraft.train.objectives import NOT_ASKED, Example, Vocabulary, joined, part_of
@@ -170,7 +170,7 @@ def test_a_batch_is_split_between_objectives():
     data = Data(blocks, VOCABULARY, Made(frame_for("roberta"), restart=True))  # type: ignore[arg-type]
     settings = SETTINGS.model_copy(update={"objective": "mlm+tlm"})
     batch = data.batch(settings, 2, 3)
-    plain, lines = blocks.batch(2, BATCH // 2, 3), data.parallel.batch(2, BATCH // 2, 3)  # type: ignore[union-attr]
+    plain, lines = blocks.batch(2, BATCH // 2, 3), shortest_first(data.parallel.batch(2, BATCH // 2, 3))  # type: ignore[union-attr]
     unmasked = batch.inputs.copy()
     unmasked.ravel()[batch.positions] = batch.targets
     assert np.array_equal(unmasked, np.concatenate([plain, lines.ids]))
@@ -180,6 +180,24 @@ def test_a_batch_is_split_between_objectives():
     assert not batch.more["token_type_ids"][: BATCH // 2].any()
     assert data.per_epoch(settings) == len(blocks) / (BATCH // 2)
     assert data.size(batch) == batch.more["attention_mask"].sum() < batch.inputs.size
+
+
+def test_short_sentences_are_not_filled_up_to_the_longest(tmp_path: Path):
+    sizes = np.array([3, 12, 4, 3, 14, 2, 5, 13])
+    data = Data(Sentences(TOKENS, np.cumsum(sizes) - sizes, sizes, LENGTH, (1,), (2,), 0), VOCABULARY)
+    batch = data.batch(SETTINGS, 0, 3)
+    shares = [part_of(batch, index, 2) for index in range(2)]
+    assert [share.inputs.shape[1] for share in shares] == [8, 16]
+    assert [share.inputs[share.more["attention_mask"] == 1].tolist() for share in shares] == [
+        batch.inputs[rows][batch.more["attention_mask"][rows] == 1].tolist() for rows in (slice(4), slice(4, 8))
+    ]
+    found = []
+    for parts in (None, 1, 8):
+        lines: list[dict[str, Any]] = []
+        settings = SETTINGS.model_copy(update={"next_sentence": False, "accumulation": parts})
+        train("test", model_of("bert"), settings, data, total=4, seed=0, folder=tmp_path / str(parts), options=Options(record=lines.append))
+        found.append(lines[-1]["loss"])
+    assert found == pytest.approx([found[0]] * 3, rel=1e-5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -29,6 +29,7 @@ class Items:
     pad: int
     rows: Mapping[str, Ids] = field(default_factory=dict)
     noise: Noise = field(default_factory=lambda: Noise(0.0))
+    ragged: bool = True
 
     def network(self, model: Any) -> Any:
         """The model itself, with noise on its embeddings."""
@@ -36,9 +37,10 @@ class Items:
         return model
 
     def batch(self, settings: TaskSettings, step: int, seed: int) -> list[Item]:
-        """The items of a step, shortest first, so that the parts that `accumulation` makes hold little padding: every epoch in an order of
-        its own. Whole batches of like length would hold less, and teach much less."""
-        return sorted((self.items[i] for i in drawn(step, settings.batch, seed, len(self.items))), key=lambda item: item["input_ids"].size)
+        """The items of a step, shortest first: every epoch in an order of its own. Whole batches of like length would hold less padding,
+        and teach much less."""
+        items = (self.items[i] for i in drawn(step, settings.batch, seed, len(self.items)))
+        return sorted(items, key=lambda item: item["input_ids"].size)
 
     def size(self, batch: list[Item]) -> int:
         """Tokens of a batch."""

@@ -64,11 +64,12 @@ class Predictor(nn.Module):
         """
         rows, length = more.get("alignment", input_ids).shape
         firsts = torch.arange(rows if next_sentence else 0, device=positions.device) * length
-        self._positions, self._is_cut, self._num_first = torch.cat([firsts, positions]), False, len(firsts)
+        chosen = torch.cat([firsts, positions])
+        self._positions, self._is_cut, self._num_first = chosen if len(chosen) else chosen.new_zeros(1), False, len(firsts)
         options: dict[str, Any] = {"use_cache": False} if hasattr(self.model.config, "use_cache") else {}
         logits = self.model(input_ids=input_ids, **more, **options)[0].squeeze(0)
         if not next_sentence:
-            return logits
+            return logits[: len(positions)]  # where nothing is asked, the first state was taken along: poolers want one
         head, states = next_sentence_head(self.model), self._first
         assert head is not None
         self._first = torch.empty(0)

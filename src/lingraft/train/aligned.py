@@ -147,6 +147,11 @@ class Aligned:
         return self.vocabulary.rows
 
     @property
+    def ragged(self) -> bool:
+        """Not within a batch."""
+        return False
+
+    @property
     def skipped(self) -> int:
         """Documents that give nothing: none, as lines are not counted as such."""
         return 0

@@ -33,6 +33,19 @@ class Inputs:
     partners: Ids | None = None
 
 
+LENGTHS = ("attention_mask", "target_mask")  # of what goes in, and of what comes out
+
+
+def shortest_first(inputs: Inputs) -> Inputs:
+    """The rows in the order of their lengths; as they are where none is filled up."""
+    masks = [inputs.more[name] for name in LENGTHS if name in inputs.more]
+    if not masks:
+        return inputs
+    order = np.argsort(np.max([mask.sum(axis=1) for mask in masks], axis=0), kind="stable")
+    others = {name: value[order] for name in ("follows", "answers", "partners") if (value := getattr(inputs, name)) is not None}
+    return Inputs(inputs.ids[order], {name: values[order] for name, values in inputs.more.items()}, **others)
+
+
 def mixed(values: npt.NDArray[np.uint64], key: int) -> npt.NDArray[np.uint64]:
     """A 64-bit mixing function (the finaliser of splitmix64), elementwise."""
     with np.errstate(over="ignore"):

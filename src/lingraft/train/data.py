@@ -10,7 +10,7 @@ from torch import nn
 
 from lingraft.errors import RecipeError
 from lingraft.model.heads import Predictor
-from lingraft.train.batches import Blocks, Ids, Inputs, Mixture, Sentences, Spoken
+from lingraft.train.batches import Blocks, Ids, Inputs, Mixture, Sentences, Spoken, shortest_first
 from lingraft.train.crossing import Crossing
 from lingraft.train.objectives import (
     NOT_ASKED,
@@ -29,7 +29,8 @@ from lingraft.train.settings import ON_PARALLEL
 class Material(Protocol):
     """What the training loop asks of what a phase learns from.
 
-    rows: part -> ids, for the parts that are some rows of a matrix only. network: the module of a model that steps call.
+    rows: part -> ids, for the parts that are some rows of a matrix only. ragged: whether inputs differ in length; a batch then has the
+    shortest first, and its shares are filled up to lengths of their own. network: the module of a model that steps call.
     batch: the global batch of a step, a pure function of its arguments. size: its tokens. loss: the summed loss of share `index` of
     `shares` equal ones, divided by the number of predictions in the whole batch, so that processes and accumulation change nothing.
     measured: what else is known of the batches since it was last called: name -> (2,) how many are right, of how many.
@@ -37,6 +38,9 @@ class Material(Protocol):
 
     @property
     def rows(self) -> Mapping[str, Ids]: ...
+
+    @property
+    def ragged(self) -> bool: ...
 
     def network(self, model: Any) -> Any: ...
 
@@ -103,6 +107,11 @@ class Data:
         return self.vocabulary.rows
 
     @property
+    def ragged(self) -> bool:
+        """Sentences, and lines of parallel text."""
+        return isinstance(self.blocks, Sentences) or self.parallel is not None or self.crossing is not None
+
+    @property
     def skipped(self) -> int:
         """Documents that give no pair of texts, where pairs are asked for: those of one sentence."""
         parts = self.blocks.parts if isinstance(self.blocks, Mixture) else (self.blocks,)
@@ -143,7 +152,7 @@ class Data:
 
     def _example(self, objective: str, settings: Any, step: int, size: int, seed: int, generator: np.random.Generator) -> Example:
         found = self.of(objective).batch(step, size, seed)
-        inputs = found if isinstance(found, Inputs) else Inputs(found)
+        inputs = shortest_first(found) if isinstance(found, Inputs) else Inputs(found)
         if inputs.answers is not None:
             return cross_lingual_language_model(inputs)
         made = OBJECTIVES[objective](inputs.ids, self.vocabulary, settings.mask_rate, settings.whole_words, generator)

@@ -5,6 +5,7 @@ step's own seed, so that a run that was killed and resumed ends with the same by
 """
 
 import contextlib
+import math
 import signal
 import threading
 import time
@@ -102,6 +103,7 @@ class Phase:
     folder: Path
     options: Options
     accelerator: Accelerator | Alone
+    parts: int
     optimizer: torch.optim.Optimizer = field(init=False)
     network: Any = field(init=False)
     wrapped: Any = None
@@ -118,6 +120,19 @@ def bfloat16_pays(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else ""
     return device.type == "cpu" and capabilities.startswith("AVX512") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def num_parts(settings: TrainingSettings, data: Material, accelerator: Accelerator | Alone) -> int:
+    """Passes that a process splits its share of a batch into. Where inputs differ in length the parts are filled up to lengths of their
+    own: less work, but smaller products, which only a CPU does as fast. Raises RecipeError where the batch cannot be split so."""
+    share, rest = divmod(settings.batch, accelerator.num_processes)
+    automatic = math.gcd(share, 4) if data.ragged and accelerator.device.type == "cpu" else 1
+    parts = settings.accumulation or automatic
+    if rest or share % parts:
+        raise RecipeError(
+            f"batch = {settings.batch} cannot be split into {accelerator.num_processes} processes x {parts} accumulation steps."
+        )
+    return parts
 
 
 @contextlib.contextmanager
@@ -143,13 +158,9 @@ def train(
     Raises Interrupted after SIGINT or SIGTERM (a checkpoint is written first), TrainingError where the loss is not a number.
     """
     accelerator = Alone() if options.alone else Accelerator(log_with=options.track, project_dir=str(folder / "tracking"))
-    if settings.batch % (accelerator.num_processes * settings.accumulation):
-        raise RecipeError(
-            f"batch = {settings.batch} cannot be split into {accelerator.num_processes} processes x "
-            f"{settings.accumulation} accumulation steps."
-        )
+    parts = num_parts(settings, data, accelerator)
     keep_memory()
-    phase = Phase(name, model, settings, data, total, seed, folder, options, accelerator, speed=Speed(options.warm_up))
+    phase = Phase(name, model, settings, data, total, seed, folder, options, accelerator, parts, speed=Speed(options.warm_up))
     found = _resume(phase)
     if found and found.step >= total:
         phase.data.remove(phase.network)
@@ -249,7 +260,7 @@ def _step(phase: Phase, step: int) -> None:
         _enter_segment(phase, step)
     batch = phase.data.batch(settings, step, phase.seed)
     torch.manual_seed(int(np.random.SeedSequence([phase.seed, step, accelerator.process_index]).generate_state(1, np.uint64)[0] >> 1))
-    loss = sum(_backward(phase, batch, index) for index in range(settings.accumulation))
+    loss = sum(_backward(phase, batch, index) for index in range(phase.parts))
     for kept in phase.kept:
         kept.mask_gradients()
     if settings.clip:
@@ -268,7 +279,7 @@ def _step(phase: Phase, step: int) -> None:
 
 def _backward(phase: Phase, batch: Any, index: int) -> torch.Tensor:
     """Gradients of this process's share `index` of the batch; returns its part of the batch's mean loss, (), detached."""
-    accelerator, count = phase.accelerator, phase.settings.accumulation
+    accelerator, count = phase.accelerator, phase.parts
     place, shares, last = accelerator.process_index * count + index, accelerator.num_processes * count, index == count - 1
     with contextlib.nullcontext() if last else accelerator.no_sync(phase.wrapped), _autocast(phase):
         loss = phase.data.loss(phase.wrapped, batch, place, shares, accelerator.device)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from lingraft.train.batches import Ids, Inputs
+from lingraft.train.batches import LENGTHS, MULTIPLE, Ids, Inputs
 
 NOT_ASKED = -100  # what torch's cross entropy passes over
 SAME_AS = {"target_mask": "attention_mask", "target_language": "languages"}  # of the output, and the input's that stands in for it
@@ -53,13 +53,26 @@ class Example:
 
 
 def part_of(example: Example, index: int, parts: int) -> Example:
-    """Rows `index` of `parts` equal shares of a batch."""
+    """Rows `index` of `parts` equal shares of a batch, no longer than the longest of them."""
     rows, length = example.inputs.shape
     first, last = index * rows // parts, (index + 1) * rows // parts
     low, high = np.searchsorted(example.positions, [first * length, last * length])
     more = {name: values[first:last] for name, values in example.more.items()}
     follows = None if example.follows is None else example.follows[first:last]
-    return Example(example.inputs[first:last], example.positions[low:high] - first * length, example.targets[low:high], more, follows)
+    return _cut(Example(example.inputs[first:last], example.positions[low:high] - first * length, example.targets[low:high], more, follows))
+
+
+def _cut(example: Example) -> Example:
+    """Without the columns in which all rows are filled up."""
+    masks = [example.more[name].any(axis=0) for name in LENGTHS if name in example.more]
+    length = example.inputs.shape[1]
+    longest = max((int(np.flatnonzero(mask)[-1]) + 1 for mask in masks if mask.any()), default=length)
+    kept = min(length, -(-longest // MULTIPLE) * MULTIPLE)
+    if kept == length:
+        return example
+    rows, columns = np.divmod(example.positions, length)
+    more = {name: values[:, :kept] for name, values in example.more.items()}
+    return replace(example, inputs=example.inputs[:, :kept], positions=rows * kept + columns, more=more)
 
 
 def joined(examples: Sequence[Example]) -> Example:

@@ -58,7 +58,11 @@ class TrainingSettings(OptimiserSettings):
     steps: int | None = Field(None, ge=0, description="optimiser steps; takes precedence over epochs")
     epochs: float = Field(1.0, gt=0, description="passes over the training text")
     batch: int = Field(128, ge=1, description="blocks per optimiser step, over all processes and accumulation steps")
-    accumulation: int = Field(1, ge=1, description="forward passes that a step's batch is split into")
+    accumulation: int | None = Field(
+        None,
+        ge=1,
+        description="forward passes that a step's batch is split into; by default 1, on a CPU up to 4 where inputs differ in length",
+    )
     length: int = Field(128, ge=4, description="tokens per block, specials included")
     dropout: float | None = Field(None, ge=0, lt=1, description="overrides every dropout of the model")
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where the hardware computes in it")
