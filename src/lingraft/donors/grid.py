@@ -96,7 +96,7 @@ def open_grid(corpus: Corpus, out: Path, seeds: int, sets: Sequence[Sequence[str
     facts["sets"] = [list(some) for some in sorted({*map(tuple, before.get("sets", [])), *map(tuple, sets)})]
     write_json(place, facts)
     wanted = cells(corpus.languages, made["mode"], facts["seeds"], facts["sets"])
-    of_sets = [one for one in wanted if len(one.languages) > 2]  # F has no use for them: their models are what they are run for
+    of_sets = [cell(*some, mode=made["mode"], seed=seed) for seed in range(facts["seeds"]) for some in facts["sets"]]
     kept = wanted if keep_models else [*of_sets, *(one for one in map(previous, wanted) if one is not None)]
     return Kit(out, corpus, keeps=frozenset(one.name for one in kept), **made)
 
