@@ -124,9 +124,10 @@ def bfloat16_pays(device: torch.device) -> bool:
 
 def num_parts(settings: TrainingSettings, data: Material, accelerator: Accelerator | Alone) -> int:
     """Passes that a process splits its share of a batch into. Where inputs differ in length the parts are filled up to lengths of their
-    own: less work, but smaller products, which only a CPU does as fast. Raises RecipeError where the batch cannot be split so."""
+    own: less work, but smaller products, and twice what a pass costs whatever its size; only on a CPU is that a gain. Raises RecipeError
+    where the batch cannot be split so."""
     share, rest = divmod(settings.batch, accelerator.num_processes)
-    automatic = math.gcd(share, 4) if data.ragged and accelerator.device.type == "cpu" else 1
+    automatic = math.gcd(share, 2) if data.ragged and accelerator.device.type == "cpu" else 1
     parts = settings.accumulation or automatic
     if rest or share % parts:
         raise RecipeError(

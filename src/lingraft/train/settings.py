@@ -61,7 +61,7 @@ class TrainingSettings(OptimiserSettings):
     accumulation: int | None = Field(
         None,
         ge=1,
-        description="forward passes that a step's batch is split into; by default 1, on a CPU up to 4 where inputs differ in length",
+        description="forward passes that a step's batch is split into; by default 1, on a CPU 2 where inputs differ in length",
     )
     length: int = Field(128, ge=4, description="tokens per block, specials included")
     dropout: float | None = Field(None, ge=0, lt=1, description="overrides every dropout of the model")
