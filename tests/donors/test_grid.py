@@ -198,8 +198,8 @@ def test_a_model_that_is_wanted_later_is_made_later(corpus: Path, tmp_path: Path
     before = results(tmp_path)
     assert run(corpus, tmp_path, languages=["sv"], keep_models=True).ran == ["sv.0"]
     assert results(tmp_path) == before
-    run(corpus, tmp_path, "steps=1", languages=["de", "en"])
-    assert run(corpus, tmp_path, "steps=1", languages=["de", "en"], sets=["de+en"]).ran == ["de+en.0"]  # a set of two
+    run(corpus, tmp_path, languages=["de", "en"])
+    assert run(corpus, tmp_path, languages=["de", "en"], sets=["de+en"]).ran == ["de+en.0"]  # a set of two
 
 
 def test_sets_and_seeds(corpus: Path, tmp_path: Path) -> None:
