@@ -22,6 +22,9 @@ def choose(
         Path | None, typer.Option(help="Text in a language that is not in the map, one that --for names.", metavar="FILE")
     ] = None,
     corpus: Annotated[Path | None, typer.Option(help="With --text: the corpus that the map was made of.", metavar="CORPUS")] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="What is known of languages that WALS does not have: .tsv or .csv.", metavar="FILE")
+    ] = None,
     mode: Annotated[Literal["joint", "sequential"] | None, typer.Option(help="Whose pairs, where DIR has both kinds.")] = None,
     seed: Annotated[int, typer.Option(help="Of the random set, and of the orders that are simulated.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -32,7 +35,7 @@ def choose(
     if code is not None:
         from lingraft.donors.choose import choose as advise
 
-        told = advise(grid, code, size, mode=mode, text=text, corpus=corpus, seed=seed)
+        told = advise(grid, code, size, mode=mode, text=text, corpus=corpus, features=features, seed=seed)
         print(json.dumps(told, ensure_ascii=False)) if as_json else _print_donors(told)
         return
     from lingraft.donors import sampling
@@ -51,9 +54,11 @@ def _print_donors(told: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = Console()
-    donors = Table(f"donors for {told['for']}", "", *map(_right, ("gain", "95 % interval", "measured")))
+    compared = told["compared"]
+    donors = Table(f"donors for {told['for']}", "", *map(_right, ("gain", "95 % interval", "features compared" if compared else "measured")))
     for donor in told["donors"]:
-        donors.add_row(donor["code"], donor["name"], *_gain(donor), _percent(donor["F"]) if donor["measured"] else "no")
+        basis = f"{compared['donors'][donor['code']]} of {compared['of']}" if compared else _percent(donor["F"]) if donor["measured"] else "no"
+        donors.add_row(donor["code"], donor["name"], *_gain(donor), basis)
     sets = Table("set", "languages", *map(_right, ("gain", "95 % interval")))
     for name, some in told["sets"].items():
         sets.add_row(name, " ".join(some["languages"]), *_gain(some))

@@ -25,6 +25,9 @@ def run(
     mode: Annotated[str, typer.Option(help="joint: a pair's text together; sequential: the source's first, then the target's.")] = "joint",
     seeds: Annotated[int, typer.Option(min=1, help="Run every cell so many times, from seed 0 on.")] = 1,
     languages: Annotated[str | None, typer.Option("--cells", help="Only cells of these languages.", metavar="A,B,…")] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Only the cells of these names, as donors choose --next prints them.", metavar="NAMES")
+    ] = None,
     sets: Annotated[
         Strings, typer.Option(help="Also a cell of these languages together, its model kept; or a file of such lines.", metavar="A+B+C")
     ] = None,
@@ -49,7 +52,7 @@ def run(
 
     given: dict[str, Any] = {
         "out": out, "shard": shard_of(shard), "mode": mode, "seeds": seeds, "languages": languages.split(",") if languages else None,
-        "sets": sets or [], "recipe": recipe, "changes": changes or [],
+        "sets": sets or [], "only": None if only is None else only.replace(",", " ").split(), "recipe": recipe, "changes": changes or [],
     }  # fmt: skip
     if dry_run:
         print(estimate.estimate(corpus, **given))

@@ -6,12 +6,12 @@ The three variances are those that make the measured pairs likeliest (μ integra
 that keeps a small map from setting one of them to nothing. The noise of each pair is known from draws.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import dposv
 from scipy.optimize import minimize
 
 from lingraft.donors.gains import Gains
@@ -65,12 +65,28 @@ class Additive:
         """(n, n) variance of each pair, but for noise that a recipient's pairs share."""
         return (1 - self.weight) ** 2 * self._effects() + self.own
 
+    def foreseen(self, source: int, target: int, noise: float) -> "Additive":
+        """Once a pair that was not measured has been, with a noise of this variance, and came out as expected: what `fit` would say then,
+        by an update of rank one. The means stay, what is not known shrinks."""
+        n = len(self.mean)
+        towards = self.covariance[[0, 1 + source, 1 + n + target]].sum(axis=0)
+        seen = towards[[0, 1 + source, 1 + n + target]].sum() + self.variances[2] + noise
+        weight, own = self.weight.copy(), self.own.copy()
+        weight[source, target] = self.variances[2] / (self.variances[2] + noise)
+        own[source, target] = weight[source, target] * noise
+        return replace(self, covariance=self.covariance - np.outer(towards, towards) / seen, weight=weight, own=own)
+
     def _effects(self) -> Array:
         """(n, n) variance of `additive`."""
-        n, C = len(self.mean), self.covariance
-        d, r = slice(1, n + 1), slice(n + 1, None)
-        own = C[0, 0] + np.diag(C)[d][:, None] + np.diag(C)[r][None, :]
-        return own + 2 * (C[0, d][:, None] + C[0, r][None, :] + C[d, r])
+        return variance_of_pairs(self.covariance)
+
+
+def variance_of_pairs(covariance: Array) -> Array:
+    """(n, n) variance of μ + d_s + r_t. covariance: (2n + 1, 2n + 1) of (μ, d, r)."""
+    n, C = len(covariance) // 2, covariance
+    d, r = slice(1, n + 1), slice(n + 1, None)
+    own = C[0, 0] + np.diag(C)[d][:, None] + np.diag(C)[r][None, :]
+    return own + 2 * (C[0, d][:, None] + C[0, r][None, :] + C[d, r])
 
 
 def noise_of(gains: Gains) -> tuple[Array, Array]:
@@ -118,9 +134,16 @@ def _likeliest(y: Array, noise: Array, there: Array) -> Array:
     def surprise(logs: Array) -> float:
         variances = np.exp(np.clip(logs, usual - 10, usual + 10))
         precision = there / (variances[2] + noise)
-        factor, sums = cho_factor(_information(precision, variances)), _sums(precision * y)
-        spread = n * np.log(variances[:2]).sum() - np.log(precision[there]).sum() + 2 * np.log(np.diag(factor[0])).sum()
-        fits = (precision * y**2).sum() - sums @ cho_solve(factor, sums)
+        aims, rows, columns = precision * y, precision.sum(axis=1), precision.sum(axis=0)
+        donors, given, beside = rows + 1 / variances[0], aims.sum(axis=1), np.column_stack([rows, precision])
+        scaled = (beside / donors[:, None]).T  # donors do not meet each other: what is left of `_information` without them is half as large
+        left = np.diag(np.concatenate([[max(rows.sum(), 1e-9 / variances.sum())], columns + 1 / variances[1]])) - scaled @ beside
+        left[0, 1:] += columns
+        left[1:, 0] += columns
+        sums = np.concatenate([[aims.sum()], aims.sum(axis=0)]) - scaled @ given
+        factor, effects, _ = dposv(left, sums)
+        spread = n * np.log(variances[:2]).sum() - np.log(precision[there]).sum() + np.log(donors).sum() + 2 * np.log(np.diag(factor)).sum()
+        fits = (aims * y).sum() - given @ (given / donors) - sums @ effects
         return float((spread + fits) / 2 + (((logs - usual) / LOOSE) ** 2).sum() / 2)
 
     found = minimize(surprise, usual, method="Nelder-Mead", options={"maxfev": 150, "xatol": 0.05, "fatol": 0.01})

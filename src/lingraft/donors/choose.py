@@ -10,6 +10,7 @@ import numpy as np
 from lingraft.donors.additive import Additive, fit, noise_of
 from lingraft.donors.gains import Gains, gains
 from lingraft.donors.records import Mode
+from lingraft.donors.typology import Typology, read_own
 from lingraft.errors import LanguageError, RunError
 from lingraft.languages import parse
 
@@ -25,12 +26,14 @@ class Outlook:
     known   donor -> measured F, for those that were run with the recipient
     reach   of the mean gain of some donors: half of its interval that holds 95 %
     error   how far such expectations were off where they could be checked
+    compared  of a prediction: how much typology it stands on, see `predict.compared`
     """
 
     gain: Mapping[str, float]
     known: Mapping[str, float]
     reach: Callable[[Sequence[str]], float]
     error: dict[str, Any]
+    compared: dict[str, Any] | None = None
 
 
 def choose(
@@ -41,18 +44,22 @@ def choose(
     mode: Mode | None = None,
     text: str | Path | None = None,
     corpus: str | Path | None = None,
+    features: str | Path | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Donors for the language `code`, the best first, and sets of `size` donors.
 
     grid: folder of `lingraft donors run`. mode: joint or sequential, where it has pairs of both. text: a file with text in a language that
-    is not in the map; with it `corpus`, that the map was made of, whose tokenizer and text it is compared with. seed: of the random set.
+    is not in the map; with it `corpus`, that the map was made of, whose tokenizer and text it is compared with. features: a file with what
+    is known of languages, see `typology.read_own`; it names them, and counts where the language was never run. seed: of the random set.
 
     Returns {"for", "name", "known", "donors": [{"code", "name", "gain", "low", "high", "measured", "F"}], "sets": {most, least, random,
-    control: {"languages", "gain", "low", "high"}}, "error", "notes"}; "known" says whether the language was run.
+    control: {"languages", "gain", "low", "high"}}, "error", "compared", "notes"}; "known" says whether the language was run; "compared" is of
+    one that was not, see `predict.compared`.
     Raises RunError where there is no map, or it has no `size` donors; LanguageError where nothing is known of the language.
     """
     check_grid(Path(grid))
+    own = read_own(features) if features is not None else {}
     found = gains(Path(grid), mode)
     code = code if code in found.languages else parse(code).code
     is_known = code in found.languages and bool(np.isfinite(found.F[:, found.languages.index(code)]).any())
@@ -62,23 +69,26 @@ def choose(
     else:
         from lingraft.donors.predict import outlook as predicted
 
-        outlook = predicted(found, code, Path(grid), text, corpus)
+        outlook = predicted(found, code, Path(grid), text, corpus, own)
     if not 1 <= size <= (most := len(outlook.gain)):
         raise RunError(f"--size {size}: the map has {most} languages that can help {code!r}. Ask for 1 to {most}.")
     ranked = sorted(outlook.gain, key=lambda donor: -outlook.gain[donor])  # equal gains: as predicted, the better giver first
     return {
         "for": code,
-        "name": name_of(code),
+        "name": name_of(code, own),
         "known": is_known,
-        "donors": [_donor(outlook, donor) for donor in ranked[:size]],
+        "donors": [_donor(outlook, donor, own) for donor in ranked[:size]],
         "sets": {name: _set(outlook, some) for name, some in sets(ranked, taking(found, model), size, seed).items()},
         "error": outlook.error,
-        "notes": notes(found, is_known),
+        "compared": outlook.compared,
+        "notes": notes(found, code, outlook),
     }
 
 
-def name_of(code: str) -> str:
-    """Of a language in English; of one that no register has, its code."""
+def name_of(code: str, own: Mapping[str, Typology]) -> str:
+    """Of a language, as the user's file has it, else in English; of one that no register has, its code."""
+    if code in own:
+        return own[code].name
     try:
         return parse(code).name
     except LanguageError:
@@ -138,12 +148,12 @@ def sets(ranked: Sequence[str], recipience: Mapping[str, float], size: int, seed
     }
 
 
-def _donor(outlook: Outlook, code: str) -> dict[str, Any]:
+def _donor(outlook: Outlook, code: str, own: Mapping[str, Typology]) -> dict[str, Any]:
     gain, reach = outlook.gain[code], outlook.reach([code])
     F = outlook.known.get(code)
     return {
         "code": code,
-        "name": name_of(code),
+        "name": name_of(code, own),
         "gain": gain,
         "low": gain - reach,
         "high": gain + reach,
@@ -157,11 +167,17 @@ def _set(outlook: Outlook, codes: Sequence[str]) -> dict[str, Any]:
     return {"languages": list(codes), "gain": gain, "low": gain - reach, "high": gain + reach}
 
 
-def notes(found: Gains, is_known: bool) -> list[str]:
+def notes(found: Gains, code: str, outlook: Outlook) -> list[str]:
     """What a reader must know of the numbers."""
     told = [MODEL]
-    if is_known and found.seeds == 1:
+    if outlook.compared is None and found.seeds == 1:
         told.append("One seed: intervals leave out how much a number moves from seed to seed.")
+    if outlook.compared is not None:
+        of, both = outlook.compared, sorted(outlook.compared["donors"].values())
+        told.append(
+            f"Of {code} {of['known']} of {of['of']} typological features are known; with a donor it is compared in {both[0]} to {both[-1]} of "
+            f"them (median {np.median(both):.0f}), the map's languages with each other in {of['map'][0]} to {of['map'][2]} ({of['map'][1]:.0f})."
+        )
     if found.missing:
         told.append(f"{len(found.missing)} cells of the map are missing.")
     return told

@@ -20,7 +20,7 @@ def estimate(corpus: str | Path, *, out: str | Path, recipe: str = "", **asked: 
     if recipe:
         raise RecipeError("--dry-run knows the grid's own models only. For a recipe see lingraft transfer --dry-run.")
     found, changes = read(corpus), asked.pop("changes", ())
-    wanted = selected(found, **asked)
+    wanted = selected(found, out=Path(out), **asked)
     made = settings_of(found, asked["mode"], "", changes)
     with tempfile.TemporaryDirectory() as folder:
         missing = [one for one in wanted if not Kit(Path(out), found, **made).is_done(one)]

@@ -1,5 +1,6 @@
 """The grid: a model of every language and of every pair, each a cell that is run once, by whichever process comes to it first."""
 
+import difflib
 import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -49,19 +50,45 @@ def check_known(code: str, known: Sequence[str]) -> str:
 def selected(
     corpus: Corpus,
     *,
+    out: Path | None = None,
     shard: tuple[int, int] = (1, 1),
     mode: Mode = "joint",
     seeds: int = 1,
     languages: Sequence[str] | None = None,
     sets: Sequence[str] = (),
+    only: Sequence[str] | None = None,
 ) -> list[Cell]:
-    """The cells that a command is asked for. Raises LanguageError for a language that the corpus has not, RecipeError for no such shard."""
+    """The cells that a command is asked for. only: their names, of all seeds that the grid in `out` was asked for, in this order.
+
+    Raises LanguageError for a language that the corpus has not, RecipeError for no such shard or cell.
+    """
     chosen = {check_known(code, corpus.languages) for code in (corpus.languages if languages is None else languages)}
     first, every = shard
     if not 1 <= first <= every:
         raise RecipeError(f"--shard {first}/{every}: the first number is from 1 to the second.")
+    if only is not None and out is not None:
+        seeds = max(seeds, _plan(out).get("seeds", 1))
     all_cells = cells(corpus.languages, mode, seeds, read_sets(sets, corpus.languages))
-    return [one for one in all_cells if set(one.languages) <= chosen][first - 1 :: every]
+    wanted = all_cells if only is None else named(only, all_cells)
+    return [one for one in wanted if set(one.languages) <= chosen][first - 1 :: every]
+
+
+def _plan(out: Path) -> dict[str, Any]:
+    """grid.json, where there is one."""
+    return dict(read_json(out / "grid.json")) if (out / "grid.json").exists() else {}
+
+
+def named(names: Sequence[str], known: Sequence[Cell]) -> list[Cell]:
+    """Cells by their names. Raises RecipeError for one that there is not."""
+    table = {one.name: one for one in known}
+    for name in names:
+        if name not in table:
+            close = difflib.get_close_matches(name, table, n=1)
+            raise RecipeError(
+                f"The grid has no cell {name!r}. {f'Did you mean {close[0]!r}? ' if close else ''}"
+                "A name ends in a seed (see --seeds) and is of one language or two as --mode trains them, or of a set given with --sets."
+            )
+    return [table[name] for name in dict.fromkeys(names)]
 
 
 def settings_of(corpus: Corpus, mode: Mode, recipe: str, changes: Sequence[str]) -> dict[str, Any]:
@@ -81,8 +108,8 @@ def open_grid(corpus: Corpus, out: Path, seeds: int, sets: Sequence[Sequence[str
     """The grid below `out`, begun or gone on with. made: of `settings_of`. Raises RunError where it is one of another
     corpus, mode or settings."""
     settings: dict[str, Any] = made["settings"].model_dump(mode="json")
-    place, facts = out / "grid.json", {"corpus": corpus.fingerprint, "mode": made["mode"], "settings": settings, "recipe": made["recipe"]}
-    before = read_json(place) if place.exists() else facts
+    facts = {"corpus": corpus.fingerprint, "mode": made["mode"], "settings": settings, "recipe": made["recipe"]}
+    before = _plan(out) or facts
     if any(before[name] != facts[name] for name in facts):
         other = [f"{key} = {value!r}" for key, value in before["settings"].items() if value != settings.get(key)]
         was = ["on another corpus"] * (before["corpus"] != facts["corpus"]) + [f"in mode {before['mode']}"] * (
@@ -94,7 +121,7 @@ def open_grid(corpus: Corpus, out: Path, seeds: int, sets: Sequence[Sequence[str
         )
     facts |= {"languages": list(corpus.languages), "seeds": max(seeds, before.get("seeds", 1)), "by": made["by"]}
     facts["sets"] = [list(some) for some in sorted({*map(tuple, before.get("sets", [])), *map(tuple, sets)})]
-    write_json(place, facts)
+    write_json(out / "grid.json", facts)
     wanted = cells(corpus.languages, made["mode"], facts["seeds"], facts["sets"])
     of_sets = [cell(*some, mode=made["mode"], seed=seed) for seed in range(facts["seeds"]) for some in facts["sets"]]
     kept = wanted if keep_models else [*of_sets, *(one for one in map(previous, wanted) if one is not None)]
@@ -122,6 +149,7 @@ def run(
     seeds: int = 1,
     languages: Sequence[str] | None = None,
     sets: Sequence[str] = (),
+    only: Sequence[str] | None = None,
     recipe: str = "",
     changes: Sequence[str] = (),
     keep_models: bool = False,
@@ -131,11 +159,12 @@ def run(
     """Run the cells of a grid that are not there yet, and say what became of them.
 
     engine: local, one by one in this process; batched, `together` of them as one program; ray. shard: (i, n), every n-th cell from the i-th
-    on. languages: only cells of these. sets: A+B+C, or a file of such lines. recipe: what trains cells instead of the settings. changes:
-    K=V, as --set. Raises LingraftError where something the user gave is wrong, Interrupted after a signal; what fails in a cell is noted.
+    on. languages: only cells of these. sets: A+B+C, or a file of such lines. only: cells of these names, in this order. recipe: what trains
+    cells instead of the settings. changes: K=V, as --set. Raises LingraftError where something the user gave is wrong, Interrupted after a
+    signal; what fails in a cell is noted.
     """
     found = read(corpus)
-    mine = selected(found, shard=shard, mode=mode, seeds=seeds, languages=languages, sets=sets)
+    mine = selected(found, out=Path(out), shard=shard, mode=mode, seeds=seeds, languages=languages, sets=sets, only=only)
     made = settings_of(found, mode, recipe, changes)
     if engine == "batched" and (recipe or made["settings"].optimizer != "adamw"):
         raise RecipeError("--engine batched trains the grid's own models, with optimizer = 'adamw'. Use --engine local or ray.")

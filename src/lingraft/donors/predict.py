@@ -1,5 +1,6 @@
 """Donors of a language that was never run, from what it has in common with those that were, and how well such guesses do."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from scipy import stats
 from lingraft.donors.additive import Array, fit
 from lingraft.donors.choose import Outlook
 from lingraft.donors.gains import Gains
-from lingraft.donors.typology import distance, known, shared
+from lingraft.donors.typology import Typology, distance, known, shared
 from lingraft.errors import LanguageError, RunError, TextError
 from lingraft.files import read_json
 from lingraft.languages import UNKNOWN_SCRIPT, parse
@@ -20,6 +21,7 @@ from lingraft.text.read import lines
 FEATURES = ("same features", "same genus", "same family", "distance", "same script", "overlap", "donor's types", "recipient's types")
 NAIVE = {"mean": "the mean of all pairs", "donor": "the donor's mean", "script": "the mean of pairs with as equal scripts",
          "genus": "the mean of pairs with as equal genera"}  # fmt: skip
+PRIOR = 10.0  # features' worth of belief that two languages agree in half of them
 LEAST = 4  # languages of a map that another one can be predicted from
 LEAST_TOKENS, MOST_TOKENS = 100, 200_000
 """Of a text that is compared; more are not read."""
@@ -36,15 +38,26 @@ class Tokens:
     ratio: float
 
 
-def pair_features(source: str, target: str, texts: Mapping[str, Tokens]) -> list[float]:
-    """FEATURES of a pair: share of WALS features with the same value among those known of both, same genus, same family, distance in
-    degrees, same script, share of the recipient's distinct tokens that the donor has, distinct tokens per token of both. nan: unknown."""
-    one, other = known().get(source), known().get(target)
+def pair_features(source: str, target: str, texts: Mapping[str, Tokens], table: Mapping[str, Typology] | None = None) -> list[float]:
+    """FEATURES of a pair: share of typological features with the same value among those known of both, the same genus, the same family,
+    distance in degrees, the same script, share of the recipient's distinct tokens that the donor has, distinct tokens per token of both.
+    nan: unknown. table: what is known of languages, by default WALS.
+
+    The share is (same + PRIOR / 2) / (both + PRIOR): of few features it says little, and is drawn towards ½, which is what WALS' pairs
+    have in common on average.
+    """
+    table = known() if table is None else table
+    one, other = table.get(source), table.get(target)
     found = [np.nan] * 4
     if one and other:
         same, both = shared(one, other)
-        found = [same / both if both else np.nan, one.genus == other.genus, one.family == other.family, distance(one, other)]
-    scripts = _script(source), _script(target)
+        found = [
+            (same + PRIOR / 2) / (both + PRIOR) if both else np.nan,
+            one.genus == other.genus if one.genus and other.genus else np.nan,
+            one.family == other.family if one.family and other.family else np.nan,
+            distance(one, other),
+        ]
+    scripts = _script(source, table), _script(target, table)
     found.append(np.nan if UNKNOWN_SCRIPT in scripts else scripts[0] == scripts[1])
     if source in texts and target in texts:
         a, b = texts[source], texts[target]
@@ -52,7 +65,9 @@ def pair_features(source: str, target: str, texts: Mapping[str, Tokens]) -> list
     return [float(value) for value in found] + [np.nan] * 3
 
 
-def _script(code: str) -> str:
+def _script(code: str, table: Mapping[str, Typology]) -> str:
+    if code in table and table[code].script:
+        return table[code].script
     try:
         return parse(code).script
     except LanguageError:
@@ -191,19 +206,24 @@ def reach(errors: Array, size: int) -> float:
     return float(stats.t.ppf(0.975, max(len(columns) - 1, 1)) * np.sqrt(max(common, 0) + own / size))
 
 
-def outlook(found: Gains, code: str, grid: Path, text: str | Path | None, corpus: str | Path | None) -> Outlook:
-    """What is expected of every donor for a language that was never run. Raises LingraftError where nothing is known of it."""
-    if code not in known() and text is None:
+def outlook(
+    found: Gains, code: str, grid: Path, text: str | Path | None, corpus: str | Path | None, own: Mapping[str, Typology] | None = None
+) -> Outlook:
+    """What is expected of every donor for a language that was never run. own: languages of the user's, beside those of WALS or in place
+    of them. Raises LingraftError where nothing is known of the language."""
+    table = {**known(), **(own or {})}
+    if code not in table and text is None:
         raise LanguageError(
-            f"{code!r} is not in the map, and the bundled typology has nothing of it. Give a text in it with --text FILE --corpus CORPUS."
+            f"{code!r} is not in the map, and the bundled typology has nothing of it. "
+            "Give a text in it with --text FILE --corpus CORPUS, or what is known of it with --features FILE."
         )
     ran = [i for i, one in enumerate(found.languages) if one != code and np.isfinite(found.F[[i], :]).any()]
     if len(ran) < LEAST:
         raise RunError(f"{code!r} was not run. To predict its donors the map must have {LEAST} languages or more; it has {len(ran)}.")
     languages, F = [found.languages[i] for i in ran], found.F[np.ix_(ran, ran)]
     texts = read_tokens(grid, languages, code, text, corpus) if text is not None else {}
-    new = np.array([pair_features(donor, code, texts) for donor in languages])
-    features = np.array([[pair_features(source, target, texts) for target in languages] for source in languages])
+    new = np.array([pair_features(donor, code, texts, table) for donor in languages])
+    features = np.array([[pair_features(source, target, texts, table) for target in languages] for source in languages])
     features[..., ~np.isfinite(new).any(axis=0)] = np.nan  # left out of the check too: it is to say how well such a language is guessed
     guesses = leave_one_out(F, features)
     error = judge(F, guesses)
@@ -213,4 +233,18 @@ def outlook(found: Gains, code: str, grid: Path, text: str | Path | None, corpus
         error["says"] += " It guesses all donors alike: they stand in the order of their own means."
     order = np.argsort(-guessed["donor"], kind="stable")
     gain = {languages[i]: float(guessed[error["used"]][i]) for i in order}
-    return Outlook(gain, {}, lambda donors: reach(errors, len(donors)), error)
+    return Outlook(gain, {}, lambda donors: reach(errors, len(donors)), error, compared(code, languages, table))
+
+
+def compared(code: str, languages: Sequence[str], table: Mapping[str, Typology]) -> dict[str, Any]:
+    """How much typology a prediction for the language `code` stands on: {"known": features of it, "of": all that there are, "donors":
+    {donor: those known of both}, "map": [least, median, most] known of both in pairs of the map's languages, which the check is made with}.
+    """
+    sets = {one: table[one].features.keys() if one in table else set[str]() for one in (code, *languages)}
+    pairs = [len(sets[one] & sets[other]) for one, other in itertools.combinations(languages, 2)]
+    return {
+        "known": len(sets[code]),
+        "of": len(set[str]().union(*(language.features for language in table.values()))),
+        "donors": {donor: len(sets[donor] & sets[code]) for donor in languages},
+        "map": [min(pairs), float(np.median(pairs)), max(pairs)],
+    }

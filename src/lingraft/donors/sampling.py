@@ -1,14 +1,14 @@
 """Which cells to run next, so that donors and recipients stand in the right order long before all pairs are run."""
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm, spearmanr
+from scipy.stats import rankdata
 
-from lingraft.donors.additive import Additive, Array, fit, noise_of
+from lingraft.donors.additive import Additive, Array, fit, noise_of, variance_of_pairs
 from lingraft.donors.choose import check_grid
 from lingraft.donors.gains import Gains, gains
 from lingraft.donors.records import Cell, Mode, cell, read_records
@@ -16,6 +16,8 @@ from lingraft.errors import RunError
 from lingraft.files import atomic_write, read_json
 
 Pair = tuple[int, int]
+Belief = tuple[Additive, float]
+"""What is known of a map, and the usual variance of the noise of a pair."""
 EACH = 2
 """Pairs that every language is in, in the design that comes first."""
 ORDERS = 10
@@ -40,6 +42,7 @@ def next_cells(
     without, the balanced design goes on.
     """
     chosen: list[Cell] = []
+    belief = _belief_of(gains, languages)
     for seed in range(seeds):
         alone = [cell(code, seed=seed) for code in languages]
         chosen += [one for one in alone if one.name not in done]
@@ -47,102 +50,105 @@ def next_cells(
         ran = [pair for pair, one in of.items() if one.name in done]
         wanted = number - len(chosen)
         if wanted > 0:
-            chosen += [of[pair] for pair in next_pairs(len(languages), ran, wanted, _state(gains, languages), mode)]
+            chosen += [of[pair] for pair in next_pairs(len(languages), ran, wanted, belief, mode)]
     return chosen[:number]
 
 
-def _state(gains: Gains | None, languages: Sequence[str]) -> tuple[Array, Array] | None:
-    """F and the variance of its noise, in the order of `languages`."""
-    if gains is None or set(gains.languages) != set(languages):
+def _belief(F: Array, noise: Array) -> Belief:
+    """What is known from F (n, n), nan where it is not, whose noise has these variances (n, n)."""
+    return fit(F, noise), float(noise[np.isfinite(F)].mean())
+
+
+def _belief_of(gains: Gains | None, languages: Sequence[str]) -> Belief | None:
+    """What is known of a map, in the order of `languages`; None where that is next to nothing."""
+    if gains is None or set(gains.languages) != set(languages) or np.isfinite(gains.F).sum() <= 2:
         return None
-    order = [gains.languages.index(code) for code in languages]
-    return gains.F[np.ix_(order, order)], noise_of(gains)[0][np.ix_(order, order)]
+    order = np.ix_(*2 * [[gains.languages.index(code) for code in languages]])
+    return _belief(gains.F[order], noise_of(gains)[0][order])
 
 
-def next_pairs(
-    num_languages: int, ran: Collection[Pair], number: int, state: tuple[Array, Array] | None = None, mode: Mode = "joint"
-) -> list[Pair]:
-    """The same for pairs of languages, as indices. state: F (n, n), nan where it is not known, and the variance of its noise (n, n)."""
-    have, chosen = list(ran), []
-    model = fit(*state) if state is not None and np.isfinite(state[0]).sum() > 2 else None
-    noise = _usual_noise(state)
-    for _ in range(number):
-        left = sorted(set(all_pairs(num_languages, mode)) - set(have))
-        if not left:
-            break
-        degree = np.bincount(np.array(have, dtype=int).ravel(), minlength=num_languages)
-        if model is None or degree.min() < EACH or len(set(_parts(num_languages, have))) > 1:
-            best = _balanced(left, degree, _parts(num_languages, have))
+def next_pairs(num_languages: int, ran: Collection[Pair], number: int, belief: Belief | None = None, mode: Mode = "joint") -> list[Pair]:
+    """The same for pairs of languages, as indices. Each outcome is taken to be what is expected, before the next pair is chosen."""
+    left, chosen = np.zeros((num_languages, num_languages), dtype=bool), []
+    degree, part = np.zeros(num_languages, dtype=int), list(range(num_languages))
+    left[tuple(np.array(all_pairs(num_languages, mode)).T)] = True
+    for pair in ran:
+        left[pair], part = False, _joined(part, pair)
+        degree[list(pair)] += 1
+    model, noise = belief or (None, 0.0)
+    for _ in range(min(number, int(left.sum()))):
+        if model is None or degree.min() < EACH or len(set(part)) > 1:
+            pair = _balanced(np.argwhere(left), degree, np.array(part))
         else:
-            best = left[int(np.argmax(_settled(model, left, noise, mode)))]
-        chosen.append(best)
-        have.append(best)
+            best = np.where(left, _settled(model, noise, mode), -np.inf).argmax()
+            pair = divmod(int(best), num_languages)
+        chosen.append(pair)
+        left[pair], part = False, _joined(part, pair)
+        degree[list(pair)] += 1
         if model is not None:
-            model = _foreseen(model, best, noise, mode)
+            model = _foreseen(model, pair, noise, mode)
     return chosen
 
 
-def _usual_noise(state: tuple[Array, Array] | None) -> float:
-    there = np.isfinite(state[0]) if state is not None else np.zeros(0, dtype=bool)
-    return float(state[1][there].mean()) if state is not None and there.any() else 0.0
+def _joined(part: list[int], pair: Pair) -> list[int]:
+    """For each language the first one that pairs connect it with, once this pair is there too."""
+    low, high = sorted(part[i] for i in pair)
+    return [low if each == high else each for each in part]
 
 
-def _parts(num_languages: int, pairs: Collection[Pair]) -> list[int]:
-    """For each language the first one that pairs connect it with."""
-    part = list(range(num_languages))
-    for one, other in pairs:
-        low, high = sorted((part[one], part[other]))
-        part = [low if each == high else each for each in part]
-    return part
+def _balanced(left: Array, degree: Array, part: Array) -> Pair:
+    """The pair of languages that are in fewest pairs; of those, one that connects what was not; then the nearest in order.
+
+    left: (pairs, 2), sorted.
+    """
+    one, other = left.T
+    keys = (abs(one - other), part[one] == part[other], degree[one] + degree[other], np.maximum(degree[one], degree[other]))
+    source, target = left[np.lexsort(keys)[0]]
+    return int(source), int(target)
 
 
-def _balanced(left: Sequence[Pair], degree: Array, part: Sequence[int]) -> Pair:
-    """The pair of languages that are in fewest pairs; of those, one that connects what was not; then the nearest in order."""
-    return min(
-        left,
-        key=lambda pair: (max(degree[list(pair)]), sum(degree[list(pair)]), part[pair[0]] == part[pair[1]], abs(pair[0] - pair[1]), pair),
-    )
-
-
-def _settled(model: Additive, left: Sequence[Pair], noise: float, mode: Mode) -> Array:
-    """(pairs,) how much each pair is expected to tell of the order of D and of R.
+def _settled(model: Additive, noise: float, mode: Mode) -> Array:
+    """(n, n) how much each pair is expected to tell of the order of D and of R.
 
     Where the sums of two languages differ by m, and what is not known of it has the variance v, taking them in the order of m costs
     √v φ(m/√v) − m Φ(−m/√v) on average: their difference, where they stand the other way round. An observation that removes a little of v
     lowers it by that, times φ(m/√v) / 2√v. This is added up over pairs of languages, of both sums.
     """
-    n, gain = len(model.mean), np.zeros(len(left))
+    n = len(model.mean)
     off = ~np.eye(n, dtype=bool)
-    trusted = np.where(off, 1 - model.weight, 0)
-    rows = np.concatenate([trusted.sum(axis=1)[:, None], np.diag(trusted.sum(axis=1)), trusted], axis=1)
-    columns = np.concatenate([trusted.sum(axis=0)[:, None], trusted.T, np.diag(trusted.sum(axis=0))], axis=1)
-    own = np.where(off, model.own, 0)
-    mean = np.where(off, model.mean, 0)
-    ways = [np.array(left)] + ([np.array(left)[:, ::-1]] if mode == "joint" else [])
-    for sums, effects, axis in ((mean.sum(axis=1), rows, 0), (mean.sum(axis=0), columns, 1)):
-        covariance = effects @ model.covariance @ effects.T + np.diag(own.sum(axis=1 - axis))
-        variance = np.diag(covariance)
-        apart = np.maximum(variance[:, None] + variance[None, :] - 2 * covariance, 1e-18)
-        open_ = norm.pdf((sums[:, None] - sums[None, :]) / np.sqrt(apart)) / np.sqrt(apart) * off
-        towards = effects @ model.covariance
-        for pairs in ways:
-            s, t = pairs.T
-            shift = trusted[s, t] * (towards[:, 0, None] + towards[:, 1 + s] + towards[:, 1 + n + t])
-            shift[pairs[:, axis], np.arange(len(pairs))] += own[s, t]
-            seen = model.unsure()[s, t] + noise
-            squares = (open_.sum(axis=1)[:, None] * shift**2).sum(axis=0) - (shift * (open_ @ shift)).sum(axis=0)
-            gain += squares / seen
-    return gain
+    mean, trusted, own = (np.where(off, values, 0) for values in (model.mean, 1 - model.weight, model.own))
+    swapped = np.r_[0, n + 1 : 2 * n + 1, 1 : n + 1]
+    of_donors = _lowered(mean, trusted, own, model.covariance)
+    of_recipients = _lowered(mean.T, trusted.T, own.T, model.covariance[np.ix_(swapped, swapped)]).T
+    told = (of_donors + of_recipients) / np.maximum(model.unsure() + noise, 1e-18)
+    return told + told.T if mode == "joint" else told
+
+
+def _lowered(mean: Array, trusted: Array, own: Array, covariance: Array) -> Array:
+    """(n, n) the same for the order of the rows' sums alone, times the variance of what is observed. mean, own: as in `Additive`;
+    trusted (n, n): how far a pair hangs on the effects, whose covariance is (2n + 1, 2n + 1). The diagonals are 0.
+
+    With Δ a sum's covariance with the observation, the cost is lowered by the sum of φ/√v (Δ_i − Δ_j)² over i and j: a quadratic form of
+    a graph's Laplacian, in Δ = trusted · (covariance with μ + d_s + r_t) + own, so that all observations are had from one product.
+    """
+    n, total = len(mean), trusted.sum(axis=1)
+    effects = np.concatenate([total[:, None], np.diag(total), trusted], axis=1)
+    towards = effects @ covariance
+    sums, spread = mean.sum(axis=1), towards @ effects.T + np.diag(own.sum(axis=1))
+    apart = np.maximum(np.diag(spread)[:, None] + np.diag(spread) - 2 * spread, 1e-18)
+    open_ = np.exp(-((sums[:, None] - sums) ** 2) / (2 * apart)) / np.sqrt(2 * np.pi * apart)
+    np.fill_diagonal(open_, 0)
+    laplacian = np.diag(open_.sum(axis=1)) - open_
+    moved = laplacian @ towards
+    cross = moved[:, [0]] + np.diag(moved[:, 1 : n + 1])[:, None] + moved[:, n + 1 :]
+    return trusted**2 * variance_of_pairs(towards.T @ moved) + 2 * trusted * own * cross + own**2 * np.diag(laplacian)[:, None]
 
 
 def _foreseen(model: Additive, pair: Pair, noise: float, mode: Mode) -> Additive:
-    """The model once a pair has been run whose outcome is what is expected: the means stay, what is not known shrinks."""
-    F = np.where(model.weight > 0, model.mean, np.nan)
-    ways = [pair, pair[::-1]] if mode == "joint" else [pair]
-    for way in ways:
-        F[way] = model.mean[way]
-    before = np.where(model.weight > 0, model.noise(), noise)
-    return fit(F, before, model.shared, model.variances)
+    """The model once a pair has been run whose outcome is what is expected; one that is known from another seed stays as it is."""
+    for way in [pair, pair[::-1]] if mode == "joint" else [pair]:
+        model = model if model.weight[way] > 0 else model.foreseen(*way, noise)
+    return model
 
 
 def simulate(
@@ -161,8 +167,7 @@ def simulate(
     mean over `orders`. For both, what was not run is taken from the additive model. Raises RunError where pairs are missing.
     """
     n = len(F)
-    off = ~np.eye(n, dtype=bool)
-    if n < 4 or not np.isfinite(F[off]).all():
+    if n < 4 or not np.isfinite(F[~np.eye(n, dtype=bool)]).all():
         raise RunError("A simulation needs a map of 4 languages or more in which every pair was run. Run the cells that are missing.")
     noise = np.zeros((n, n)) if noise is None else noise
     pairs, generator = all_pairs(n, mode), np.random.default_rng(seed)
@@ -170,20 +175,27 @@ def simulate(
     rows: list[dict[str, float]] = [{"fraction": size / len(pairs), "pairs": size} for size in sizes]
     for _ in range(orders):
         some = generator.permutation(n)
-        state_F, state_noise = F[np.ix_(some, some)], noise[np.ix_(some, some)]
+        state = F[np.ix_(some, some)], noise[np.ix_(some, some)]
         shuffled = [pairs[i] for i in generator.permutation(len(pairs))]
-        for kind in ("active", "random"):
-            ran: list[Pair] = []
-            for row, size in zip(rows, sizes, strict=True):
-                state = (_shown(state_F, ran, mode), state_noise)
-                ran += next_pairs(n, ran, size - len(ran), state, mode) if kind == "active" else shuffled[len(ran) : size]
-                there = _shown(state_F, ran, mode)
-                estimate = np.where(np.isfinite(there), there, fit(there, state_noise).mean)
-                estimate, truth = np.where(off, estimate, 0), np.where(off, state_F, 0)
-                for name, axis in (("D", 1), ("R", 0)):
-                    right = _rank(estimate.sum(axis=axis), truth.sum(axis=axis))
-                    row[f"{kind}_{name}"] = row.get(f"{kind}_{name}", 0.0) + right / orders
+        for kind, order in (("active", None), ("random", shuffled)):
+            for row, right in zip(rows, _run_again(*state, sizes, mode, order), strict=True):
+                for name in "DR":
+                    row[f"{kind}_{name}"] = row.get(f"{kind}_{name}", 0.0) + right[name] / orders
     return rows
+
+
+def _run_again(F: Array, noise: Array, sizes: Sequence[int], mode: Mode, order: Sequence[Pair] | None) -> Iterator[dict[str, float]]:
+    """For each number of pairs the rank correlations of D and R with those of the whole map. order: of pairs; None: `next_pairs`."""
+    ran: list[Pair] = []
+    belief, truth = None, np.where(np.isfinite(F), F, 0)
+    for size in sizes:
+        ran += next_pairs(len(F), ran, size - len(ran), belief, mode) if order is None else order[len(ran) : size]
+        estimate = _shown(F, ran, mode)
+        if len(ran) < len(all_pairs(len(F), mode)):
+            belief = _belief(estimate, noise)
+            estimate = np.where(np.isfinite(estimate), estimate, belief[0].mean)
+        np.fill_diagonal(estimate, 0)
+        yield {name: _rank(estimate.sum(axis=axis), truth.sum(axis=axis)) for name, axis in (("D", 1), ("R", 0))}
 
 
 def _shown(F: Array, ran: Sequence[Pair], mode: Mode) -> Array:
@@ -196,7 +208,7 @@ def _shown(F: Array, ran: Sequence[Pair], mode: Mode) -> Array:
 
 def _rank(estimate: Array, truth: Array) -> float:
     """Spearman's correlation; 0 where all are estimated alike."""
-    return float(spearmanr(estimate, truth).statistic) if np.ptp(estimate) > 1e-12 and np.ptp(truth) > 0 else 0.0
+    return float(np.corrcoef(rankdata(estimate), rankdata(truth))[0, 1]) if np.ptp(estimate) > 1e-12 and np.ptp(truth) > 0 else 0.0
 
 
 def propose(grid: str | Path, number: int, mode: Mode | None = None) -> list[Cell]:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import jinja2
 from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from lingraft.donors import typology
+from lingraft.donors.typology import Typology
 from lingraft.errors import RunError
 from lingraft.files import read_json, write_text
 
@@ -36,8 +39,8 @@ class Language(BaseModel):
 
     name: str = ""
     script: str = ""
-    family: str = ""
-    genus: str = ""
+    family: str | None = None
+    genus: str | None = None
     monolingual: Estimate | None = None
 
 
@@ -82,10 +85,10 @@ def _estimates(row: Any) -> Any:
     return {code: {"mean": cell} if isinstance(cell, int | float) else cell for code, cell in row.items()} if isinstance(row, dict) else row
 
 
-def explore(grid: Path, out: Path) -> Path:
-    """Write the explorer of the map in `grid` to `out`/index.html and return that path.
+def explore(grid: Path, out: Path, features: Path | None = None) -> Path:
+    """Write the explorer of the map in `grid` to `out`/index.html and return that path. features: see `typology.read_own`.
 
-    Raises RunError where grid/scores/scores.json is missing or damaged.
+    Raises RunError where grid/scores/scores.json is missing or damaged, TextError or LanguageError for the file of features.
     """
     path = grid / "scores" / "scores.json"
     if not path.is_file():
@@ -96,22 +99,23 @@ def explore(grid: Path, out: Path) -> Path:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise RunError(f"{path} is damaged at {place}: {first['msg']}. Make it again with: lingraft donors scores {grid}") from error
-    write_text(out / "index.html", page(data(scores)))
+    write_text(out / "index.html", page(data(scores, typology.read_own(features) if features else {})))
     return out / "index.html"
 
 
-def data(scores: Scores) -> dict[str, Any]:
-    """What the page embeds. F is a list of [source, target, mean, low, high, n], languages by their place in the list of languages."""
-    from lingraft.donors import typology
-
+def data(scores: Scores, own: Mapping[str, Typology]) -> dict[str, Any]:
+    """What the page embeds. F is a list of [source, target, mean, low, high, n], languages by their place in the list of languages.
+    own: languages by code whose facts are the user's."""
     codes = sorted(scores.languages)
-    place, known = {code: index for index, code in enumerate(codes)}, typology.known()
-    features = {code: known[code].features if code in known else {} for code in codes}
-    used = {feature for values in features.values() for feature in values}
+    place = {code: index for index, code in enumerate(codes)}
+    facts = {code: [each for each in (own.get(code), scores.languages[code], typology.known().get(code)) if each] for code in codes}
+    languages = [_language(code, scores, facts[code]) for code in codes]
+    names = typology.features()
+    names = names | {feature: "(own)" for language in own.values() for feature in language.features if feature not in names}
     return {
         "mode": scores.mode,
         "seeds": scores.seeds,
-        "languages": [_language(code, scores, features[code]) for code in codes],
+        "languages": languages,
         "F": [
             [place[source], place[target], *_numbers(cell), cell.n]
             for source, row in scores.F.items()
@@ -123,25 +127,27 @@ def data(scores: Scores) -> dict[str, Any]:
         "missing": scores.missing,
         "failed": scores.failed,
         "findings": [finding.says for finding in scores.findings.values()],
-        "features": {feature: name for feature, name in typology.features().items() if feature in used},
+        "features": {feature: name for feature, name in names.items() if any(feature in language["features"] for language in languages)},
     }
 
 
-def _language(code: str, scores: Scores, features: dict[str, str]) -> dict[str, Any]:
-    from lingraft.donors import typology
+def _language(code: str, scores: Scores, facts: Sequence[Language | Typology]) -> dict[str, Any]:
+    """facts: what is said of the language, first who is believed first."""
+    estimates = {"D": scores.D.get(code), "R": scores.R.get(code), "monolingual": scores.languages[code].monolingual}
 
-    told, wals = scores.languages[code], typology.known().get(code)
-    estimates = {"D": scores.D.get(code), "R": scores.R.get(code), "monolingual": told.monolingual}
+    def told(name: str, unknown: str) -> Any:
+        return next((value for each in facts if (value := getattr(each, name, None))), unknown)
+
     return {
         "code": code,
-        "name": told.name or (wals.name if wals else code),
-        "script": told.script or "unknown",
-        "family": told.family or (wals.family if wals else "") or "unknown",
-        "genus": told.genus or (wals.genus if wals else ""),
+        "name": told("name", code),
+        "script": told("script", "unknown"),
+        "family": told("family", "unknown"),
+        "genus": told("genus", ""),
         "type": scores.types.get(code, ""),
         "typeSure": scores.sure.get(code, True),
         **{name: _numbers(estimate) if estimate else None for name, estimate in estimates.items()},
-        "features": features,
+        "features": next((each.features for each in facts if isinstance(each, Typology)), {}),
     }
 
 

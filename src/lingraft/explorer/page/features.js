@@ -17,7 +17,7 @@ const Features = {
   },
 
   nothing() {
-    Features.box.append("p").text("The bundled excerpt of WALS has none of this map's languages.");
+    Features.box.append("p").text("No features are known of this map's languages. Give them with: lingraft donors explore --features FILE");
     return "No features";
   },
 
@@ -103,7 +103,7 @@ const Features = {
 
   two() {
     const { first, second, both, differ, listed } = Features.compared();
-    const shared = `${both.length - differ.length} of ${both.length} features that WALS knows of both`;
+    const shared = `${both.length - differ.length} of ${both.length} features that are known of both`;
     const summary = `${first.name} and ${second.name} have the same value in ${shared}.`;
     Features.box.append("p").text(summary);
     for (const [one, other] of [[first, second], [second, first]]) {
