@@ -122,7 +122,7 @@ def changes(system: System) -> list[str]:
     shared += [f"evaluation.max_characters={HELD_OUT_CHARACTERS}", f"rows.adversary_steps={ADVERSARY_STEPS}"]
     own = load_recipe(system.recipe).phases
     for name, phase in own.items():
-        told = {"steps": STEPS.get(name), "learning_rate": RATES.get(name)} if len(own) > 1 else plain()
+        told = {"steps": STEPS.get(name, 0), "learning_rate": RATES.get(name, RATES["commonality"])} if len(own) > 1 else plain()
         if phase.trains:
             shared += [f"phases.{name}.{key}={value}" for key, value in {**told, "dropout": 0.0}.items()]
         if phase.next_sentence:
@@ -157,11 +157,11 @@ def begin(out: Path, start: Path, keeps: str) -> None:
 def commonality(rows: str, is_longer: bool, given: argparse.Namespace) -> Any:
     """The finished run of the first phase from some rows; is_longer: of as many steps again."""
     system = System(str(Path(__file__).with_name("commonality.toml")), ROWS[rows])
-    steps = [f"phases.longer.steps={STEPS['commonality'] if is_longer else 0}", f"phases.longer.learning_rate={RATES['commonality']}"]
+    longer = [f"phases.longer.steps={STEPS['commonality']}"] if is_longer else []
     out = given.out / "runs" / f"zh-rows-{rows.replace(' + ', '-')}{'-longer' if is_longer else ''}"
     if is_longer:
         begin(out, commonality(rows, False, given).path, "commonality")
-    return transfer(system, "zh", out, [*changes(system), *steps], given)
+    return transfer(system, "zh", out, [*changes(system), *longer], given)
 
 
 def trained(name: str, code: str, given: argparse.Namespace) -> Any:
