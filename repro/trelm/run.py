@@ -131,8 +131,8 @@ def changes(system: System) -> list[str]:
 
 
 def plain() -> dict[str, Any]:
-    """Of the one phase of full training."""
-    return {"steps": sum(STEPS.values()), "learning_rate": PLAIN_RATE, "optimizer": "adamw", "warmup": 0.06}
+    """Of the one phase of full training: as TreLM's are."""
+    return {"steps": sum(STEPS.values()), "learning_rate": PLAIN_RATE, "betas": [0.9, 0.999], "weight_decay": 0.01, "warmup": 0.1}
 
 
 def begin(out: Path, start: Path, keeps: str) -> None:
