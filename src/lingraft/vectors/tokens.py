@@ -35,9 +35,7 @@ def centred(matrix: Floats) -> Floats:
     return np.asarray(normalised(matrix, mean_of(matrix)))
 
 
-def mapped_onto(
-    new: Vectors, old: Vectors, how: str, pairs: Pairs, seed: int, adversary_steps: int = 1_000
-) -> tuple[Floats, Trust]:
+def mapped_onto(new: Vectors, old: Vectors, how: str, pairs: Pairs, seed: int, adversary_steps: int = 1_000) -> tuple[Floats, Trust]:
     """The new vectors, (n, d) of unit length, among the old ones, which stay as they are; and what the map is worth.
 
     how, adversary_steps: of `rows.mapping` and its steps. pairs: new and old tokens, for "lexicon". The most frequent tokens come first in both. "adversarial" is
