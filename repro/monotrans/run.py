@@ -51,7 +51,7 @@ BODIES = {
     "multi large": Body("en", "joint", ALL, ("tokenizer.size=24000",)),
     "clwe": Body("", "copy", (), ("rows.method=static", "phases.train.train=['body','head','positions','specials','added']")),
 }
-"""Beside "en", the English model that studies share: a body that starts from it has seen as much English and BODY_STEPS more. {}: the target."""
+"""Beside "en", which studies share: a body that starts from it has seen as much English and BODY_STEPS more. {}: the target."""
 
 
 @dataclass(frozen=True, slots=True)

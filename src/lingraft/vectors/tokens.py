@@ -38,8 +38,9 @@ def centred(matrix: Floats) -> Floats:
 def mapped_onto(new: Vectors, old: Vectors, how: str, pairs: Pairs, seed: int, adversary_steps: int = 1_000) -> tuple[Floats, Trust]:
     """The new vectors, (n, d) of unit length, among the old ones, which stay as they are; and what the map is worth.
 
-    how, adversary_steps: of `rows.mapping` and its steps. pairs: new and old tokens, for "lexicon". The most frequent tokens come first in both. "adversarial" is
-    TreLM's (appendix A.1), the others are VecMap's orthogonal mode. Raises TextError where there are too few pairs to start from.
+    how, adversary_steps: as `rows.mapping` and its steps. pairs: new and old tokens, for "lexicon". The most frequent tokens come first in
+    both. "adversarial" is TreLM's (appendix A.1), the others are VecMap's orthogonal mode. Raises TextError where there are too few pairs
+    to start from.
     """
     start: Start = pairs if how == "lexicon" else "unsupervised" if how == "unsupervised" else "identical"
     method: Method = "adversarial" if how == "adversarial" else "self-learning"
