@@ -111,10 +111,16 @@ def test_rows_drawn_at_random_cannot_be_mapped_and_a_study_may_have_them_all_the
 
 
 def test_an_adversary_and_what_it_needs(pico: Pico, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    quick = AdversarialSettings(hidden=16, epochs=1, steps=10)
-    monkeypatch.setattr("lingraft.vectors.mapping.AdversarialSettings", lambda: quick)
+    asked: list[int] = []
+
+    def quick(steps: int) -> AdversarialSettings:
+        asked.append(steps)
+        return AdversarialSettings(hidden=16, epochs=1, steps=steps)
+
+    monkeypatch.setattr("lingraft.vectors.tokens.AdversarialSettings", quick)
     with pytest.warns(LingraftWarning, match="noise"):
-        run = mapped(pico("bert"), world, tmp_path / "run", "rows.mapping=adversarial", "rows.trust=false")
+        run = mapped(pico("bert"), world, tmp_path / "run", "rows.mapping=adversarial", "rows.adversary_steps=10", "rows.trust=false")
+    assert asked == [10]
     assert run.origin["direct"] > 100
     with pytest.raises(RecipeError, match="'mapped' needs --lexicon"):
         mapped(pico("bert"), world, tmp_path / "lexicon", "rows.mapping=lexicon")

@@ -5,8 +5,6 @@ python repro/monotrans/run.py --table                    the table beside the pa
 """
 
 import argparse
-import gzip
-import lzma
 import sys
 import time
 from collections.abc import Iterator
@@ -15,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import study
+from shared import BODY_RATE, BODY_STEPS, LENGTH, SIZE, english, options, pairs, same
+from shared import text as text_of
 from tables import print_tables
 
-SIZE, LENGTH, BATCH, CHARACTERS = 8_000, 128, 16, 10_000_000
-BODY_STEPS, ALONE_STEPS, GRAFT_STEPS, SEEDS = 1000, 1200, 600, 3
-BODY_RATE, ALONE_RATE, GRAFT_RATE, TASK_RATE = "3e-4", "5e-4", "3e-3", "2e-4"
+ALONE_STEPS, GRAFT_STEPS, SEEDS = 1200, 600, 3
+ALONE_RATE, GRAFT_RATE, TASK_RATE = "5e-4", "3e-3", "2e-4"
 FULL, MORE = ("de", "ru"), ("es", "fr")
 TEXTS = {
     "en": ("en.wiki",),
@@ -44,7 +44,6 @@ class Body:
 
 ALL = FULL + MORE
 BODIES = {
-    "en": Body("", "copy"),
     "en bare": Body("en", "target-finetune", (), ("surgery.bare_begin=true",), 0),
     "joint": Body("en", "joint", ("{}",)),
     "disjoint": Body("en", "disjoint", ("{}",)),
@@ -52,7 +51,7 @@ BODIES = {
     "multi large": Body("en", "joint", ALL, ("tokenizer.size=24000",)),
     "clwe": Body("", "copy", (), ("rows.method=static", "phases.train.train=['body','head','positions','specials','added']")),
 }
-"""{} stands for the target. A body that starts from "en" has seen as much English as that one and BODY_STEPS more."""
+"""Beside "en", which studies share: a body that starts from it has seen as much English and BODY_STEPS more. {}: the target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +92,8 @@ TASKS = {
 
 
 def text(code: str, given: argparse.Namespace) -> str:
-    """The first characters of a language's text as one file, up to a line's end."""
-    from lingraft.files import write_text
-
-    path = given.out / "text" / f"{code}.txt"
-    if not path.exists():
-        whole = "\n\n".join(lzma.decompress((given.data / "text" / f"{file}.txt.xz").read_bytes()).decode() for file in TEXTS[code])
-        write_text(path, whole[:CHARACTERS].rpartition("\n")[0] + "\n")
-    return str(path)
+    """A language's text as one file."""
+    return text_of(code, TEXTS[code], given)
 
 
 def parallel(code: str, given: argparse.Namespace) -> str:
@@ -109,12 +102,7 @@ def parallel(code: str, given: argparse.Namespace) -> str:
 
     path = given.out / "parallel" / f"{code}.tsv"
     if not path.exists():
-        lines = []
-        for corpus in ("lohelp", "bible"):
-            files = (given.data / "parallel" / corpus / f"{language}.tsv.gz" for language in ("en", code))
-            old, new = (dict(line.split("\t", 1) for line in gzip.decompress(file.read_bytes()).decode().splitlines()) for file in files)
-            lines += [f"{old[key]}\t{new[key]}\n" for key in old if old[key].strip() and new.get(key, "").strip()]
-        write_text(path, "".join(lines))
+        write_text(path, "".join(f"{old}\t{new}\n" for old, new in pairs(code, given)))
     return str(path)
 
 
@@ -123,6 +111,8 @@ def body(name: str, code: str, given: argparse.Namespace) -> Any:
     import lingraft
     from lingraft.demo import source_model
 
+    if name == "en":
+        return english(given)
     chosen = BODIES[name]
     others = [code if language == "{}" else language for language in chosen.others]
     places = "-".join([name.replace(" ", "-"), *(others if "{}" in chosen.others else [])])
@@ -153,12 +143,6 @@ def alone(code: str, given: argparse.Namespace) -> Any:
     )
 
 
-def same(steps: int, rate: str) -> list[str]:
-    """What all trainings share."""
-    optimiser = ["phases.train.optimizer=adamw", "phases.train.warmup=0.06", "phases.train.dropout=0.0"]
-    return [f"steps={steps}", f"batch={BATCH}", f"length={LENGTH}", f"learning_rate={rate}", *optimiser, "text.normalisation=NFC"]
-
-
 def graft(system: System, source: Any, source_code: str, code: str, given: argparse.Namespace) -> Any:
     """The finished run that gives `source` the language `code`."""
     import lingraft
@@ -177,18 +161,6 @@ def graft(system: System, source: Any, source_code: str, code: str, given: argpa
         options=options(f"{kind} {code}"),
         **aids,
     )
-
-
-def options(name: str) -> Any:
-    """Progress on stderr."""
-    from lingraft.train.loop import Options
-
-    began = time.monotonic()
-
-    def progress(phase: str, step: int, total: int, loss: float) -> None:
-        print(f"  {name}: {phase} {step} of {total}, loss {loss:.3f}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-
-    return Options(progress=progress, log_steps=50)
 
 
 def zero_shot(name: str, task: str, code: str, seed: int, given: argparse.Namespace) -> tuple[str, str]:

@@ -241,7 +241,7 @@ class Aids:
         (ids, new), spelled, mark = self._static, vocabulary.spelling(self.source), vocabulary.WORD
         old = Vectors([spelled[i] for i in self.old_ranks], self.old_rows[self.old_ranks])
         pairs = [(mark + target, mark + source) for source, target, _ in self.entries]
-        rows, trust = mapped_onto(new, old, self.settings.mapping, pairs, self.seed)
+        rows, trust = mapped_onto(new, old, self.settings.mapping, pairs, self.seed, self.settings.adversary_steps)
         self._judge(trust)
         return ids, rows
 

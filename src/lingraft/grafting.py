@@ -73,7 +73,7 @@ def beside(request: Request, run: Run, source: Source, spoken: Tongues) -> Float
     names = ["" if i in special else name for i, name in enumerate(vocabulary.tokens(source.tokenizer))]
     texts = spoken.translations[0][0].shards, spoken.target.shards
     counts, sentences = [text.counts(len(names)) for text in texts], [partial(cut, text, names) for text in texts]
-    table, trust = of_both(sentences, counts, names, settings.adapter_width, rows.mapping, request.seed)
+    table, trust = of_both(sentences, counts, names, settings.adapter_width, rows.mapping, request.seed, rows.adversary_steps)
     run.note(mapping=trust.measures())
     insist(trust, is_strict=rows.trust)
     return table

@@ -146,7 +146,7 @@ def fingerprints(given: Given, wanted: set[str], parallel: Parallel | None) -> d
     for name in ("lexicon", "vectors"):
         if name in wanted and getattr(given, name):
             found[name] = [digest(Path(place)) for place in getattr(given, name)]
-    if parallel is not None:
+    if parallel is not None and "parallel" in wanted:
         found["parallel"] = parallel.survey.fingerprint
     if "helper" in wanted and given.helper:
         found["helper"] = given.helper

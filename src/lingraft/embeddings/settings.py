@@ -41,6 +41,9 @@ class RowSettings(BaseModel):
         description="mapped, and adapters = 'vectors': what the mapping starts from: "
         "tokens spelled alike, a lexicon, nothing, or nothing and an adversary",
     )
+    adversary_steps: int = Field(
+        1_000, ge=1, description="mapping = 'adversarial': steps of the map in each of 5 epochs; Conneau et al. 2018: 31,250"
+    )
     trust: bool = Field(True, description="stop where vectors could not be mapped; false: go on with a warning, to measure what that gives")
     min_count: int = Field(10, ge=1, description="trans-tokenizer: how often words must have been aligned to count")
 

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from lingraft.errors import LingraftWarning, RecipeError
-from lingraft.vectors.mapping import Pairs, Start, map_spaces
+from lingraft.vectors.adversarial import AdversarialSettings
+from lingraft.vectors.mapping import Method, Pairs, Start, map_spaces
 from lingraft.vectors.neighbours import unit
 from lingraft.vectors.spaces import mean_of, normalised
 from lingraft.vectors.static import Floats, Vectors, VectorSettings, train_vectors
@@ -34,19 +35,27 @@ def centred(matrix: Floats) -> Floats:
     return np.asarray(normalised(matrix, mean_of(matrix)))
 
 
-def mapped_onto(new: Vectors, old: Vectors, how: str, pairs: Pairs, seed: int) -> tuple[Floats, Trust]:
+def mapped_onto(new: Vectors, old: Vectors, how: str, pairs: Pairs, seed: int, adversary_steps: int = 1_000) -> tuple[Floats, Trust]:
     """The new vectors, (n, d) of unit length, among the old ones, which stay as they are; and what the map is worth.
 
-    how: of `rows.mapping`. pairs: new and old tokens, for "lexicon". The most frequent tokens come first in both. "adversarial" is
-    TreLM's (appendix A.1), the others are VecMap's orthogonal mode. Raises TextError where there are too few pairs to start from.
+    how, adversary_steps: as `rows.mapping` and its steps. pairs: new and old tokens, for "lexicon". The most frequent tokens come first in
+    both. "adversarial" is TreLM's (appendix A.1), the others are VecMap's orthogonal mode. Raises TextError where there are too few pairs
+    to start from.
     """
     start: Start = pairs if how == "lexicon" else "unsupervised" if how == "unsupervised" else "identical"
-    mapping = map_spaces(new, old, start=start, method="adversarial" if how == "adversarial" else "self-learning", seed=seed)
+    method: Method = "adversarial" if how == "adversarial" else "self-learning"
+    mapping = map_spaces(new, old, start=start, method=method, seed=seed, adversarial=AdversarialSettings(steps=adversary_steps))
     return mapping.source_as_target(new.matrix), mapping.trust
 
 
 def of_both(
-    sentences: Sequence[Sentences], counts: Sequence[Counts], names: Sequence[str], width: int, how: str, seed: int
+    sentences: Sequence[Sentences],
+    counts: Sequence[Counts],
+    names: Sequence[str],
+    width: int,
+    how: str,
+    seed: int,
+    adversary_steps: int = 1_000,
 ) -> tuple[Floats, Trust]:
     """(len(names), width) skip-gram vectors of a vocabulary's tokens, of unit length, those of two languages in one space; zeros where a
     token has none, or no name. And what the map of the target's onto the source's is worth.
@@ -56,7 +65,7 @@ def of_both(
     """
     number = {name: place for place, name in enumerate(names) if name}
     old, new = (skipgram(side, number, width, seed) for side in sentences)
-    mapped, trust = mapped_onto(new, old, how, [], seed)
+    mapped, trust = mapped_onto(new, old, how, [], seed, adversary_steps)
     share = [count / max(1, count.sum()) for count in counts]
     table = np.zeros((len(names), width), dtype=np.float32)
     for own, other, words, vectors in ((0, 1, old.words, np.asarray(unit(torch.from_numpy(old.matrix)))), (1, 0, new.words, mapped)):

@@ -1,0 +1,71 @@
+"""What the studies from MiniLM share (no script itself): text and parallel text cut from DATA, the English model that they start from.
+
+The English model lies in OUT/bodies/en: studies that are given the same --out train it once.
+"""
+
+import argparse
+import gzip
+import lzma
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+SIZE, LENGTH, BATCH, CHARACTERS = 8_000, 128, 16, 10_000_000
+BODY_STEPS, BODY_RATE = 1000, "3e-4"
+
+
+def text(name: str, files: Sequence[str], given: argparse.Namespace, characters: int | None = None) -> str:
+    """The first characters (default: CHARACTERS) of files below DATA/text as one file, up to a line's end."""
+    from lingraft.files import write_text
+
+    path = given.out / "text" / f"{name}.txt"
+    if not path.exists():
+        whole = "\n\n".join(lzma.decompress((given.data / "text" / f"{file}.txt.xz").read_bytes()).decode() for file in files)
+        write_text(path, whole[: characters or CHARACTERS].rpartition("\n")[0] + "\n")
+    return str(path)
+
+
+def pairs(code: str, given: argparse.Namespace) -> list[tuple[str, str]]:
+    """English and the language, paragraph by paragraph of the help pages, then verse by verse of the Bible where there is one."""
+    found = []
+    for corpus in ("lohelp", "bible"):
+        files = [given.data / "parallel" / corpus / f"{language}.tsv.gz" for language in ("en", code)]
+        if files[1].exists():
+            old, new = (dict(line.split("\t", 1) for line in gzip.decompress(file.read_bytes()).decode().splitlines()) for file in files)
+            found += [(old[key], new[key]) for key in old if old[key].strip() and new.get(key, "").strip()]
+    return found
+
+
+def english(given: argparse.Namespace) -> Any:
+    """The finished run of MiniLM with an English vocabulary and a masked head that has learnt to predict."""
+    import lingraft
+    from lingraft.demo import source_model
+
+    return lingraft.transfer(
+        source_model(),
+        to="en",
+        text=text("en", ["en.wiki"], given),
+        recipe="copy",
+        changes=[f"tokenizer.size={SIZE}", "tokenizer.lowercase=true", *same(BODY_STEPS, BODY_RATE)],
+        out=given.out / "bodies" / "en",
+        options=options("en"),
+    )
+
+
+def same(steps: int, rate: str) -> list[str]:
+    """What all trainings of one phase share."""
+    optimiser = ["phases.train.optimizer=adamw", "phases.train.warmup=0.06", "phases.train.dropout=0.0"]
+    return [f"steps={steps}", f"batch={BATCH}", f"length={LENGTH}", f"learning_rate={rate}", *optimiser, "text.normalisation=NFC"]
+
+
+def options(name: str) -> Any:
+    """Progress on stderr."""
+    from lingraft.train.loop import Options
+
+    began = time.monotonic()
+
+    def progress(phase: str, step: int, total: int, loss: float) -> None:
+        print(f"  {name}: {phase} {step} of {total}, loss {loss:.3f}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+
+    return Options(progress=progress, log_steps=50)
