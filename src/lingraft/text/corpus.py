@@ -255,7 +255,7 @@ def _expand(spec: str, code: str, spool: Path | None) -> list[str]:
     files = [spec] if Path(spec).exists() else sorted(path for path in glob.glob(spec, recursive=True) if Path(path).is_file())
     if not files:
         what = "No file matches" if glob.has_magic(spec) else "There is no file"
-        raise TextError(f"{what} {spec!r}. Check the path given with --text.")
+        raise TextError(f"{what} {spec!r}. Check the path.")
     for file in files:
         if Path(file).is_file() and not Path(file).stat().st_size:
             raise TextError(f"{file} is empty. Give a file with text, or leave it out.")
