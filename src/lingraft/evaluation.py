@@ -1,6 +1,5 @@
 """`lingraft evaluate`: fine-tune on a task with n seeds, score every language, and keep what a reader needs to trust the numbers."""
 
-import contextlib
 import json
 import shutil
 import warnings
@@ -19,12 +18,12 @@ from lingraft.evaluate.learning import Learner, fit
 from lingraft.evaluate.measures import MEASURES
 from lingraft.evaluate.table import TASKS
 from lingraft.evaluate.task import Array, Task, TaskSettings, rows, scores
-from lingraft.files import digest, is_main_process, locked, read_json, write_json, write_text
+from lingraft.files import digest, files_digest, is_main_process, read_json, write_json, write_text
 from lingraft.languages import parse
 from lingraft.model.adapters import save_adapters
 from lingraft.model.load import load_config, load_tokenizer
 from lingraft.recipe import changed
-from lingraft.run import EVALUATION, MODEL, Run, model_folder
+from lingraft.run import EVALUATION, MODEL, Run, model_folder, opened
 from lingraft.train.loop import Options
 
 PACKAGES = ("lingraft", "torch", "transformers", "tokenizers", "scikit-learn")
@@ -79,19 +78,17 @@ def evaluate(
     load_config(model)
     read = {code: read_examples(chosen, [path]) for code, path in texts.items()}
     exam = Exam(model, task, chosen, read_examples(chosen, train), read_examples(chosen, development), read, settings)
-    if not train:
-        learner_of(exam, 0)  # what is wrong with the model's head shows before anything is written
     inputs = {"model": model, "task": task, "settings": settings.model_dump(), "data": digests(train, development, texts)}
-    with locked(Path(out)) if is_main_process() else contextlib.nullcontext():
-        run = Run.create(out, can_restart=False)
+    with opened(out) as run:
         run.begin("result", inputs)
+        run.begin("weights", weights := _weights(model))
         for seed in range(seeds if train else 1):
             if not run.begin(f"seed.{seed}", inputs):
                 _one_seed(exam, seed, run.path / "seeds" / str(seed), keep, options or Options())
                 run.finish(f"seed.{seed}")
         if not is_main_process():
             return {}
-        result = {"name": name or called(model), **inputs, **_summary(exam, run, seeds if train else 1)}
+        result = {"name": name or called(model), **inputs, "weights": weights, **_summary(exam, run, seeds if train else 1)}
         write_json(run.path / EVALUATION, {**result, "versions": versions()})
         run.finish("result")
     return dict(read_json(run.path / EVALUATION))
@@ -107,9 +104,9 @@ def _as_it_is(
     settings = changed(measure.settings, {}, changes)
     inputs = {"model": model, "task": task, "settings": settings.model_dump(), "data": digests([], [], texts)}
     load_config(model)
-    with locked(out):
-        run = Run.create(out, can_restart=False)
+    with opened(out) as run:
         run.begin("result", inputs)
+        run.begin("weights", weights := _weights(model))
         for code, path in texts.items():
             file = run.path / "texts" / f"{code}.json"
             if not file.exists():
@@ -128,6 +125,7 @@ def _as_it_is(
         result = {
             "name": name or called(model),
             **inputs,
+            "weights": weights,
             "main": measure.main,
             "scores": means,
             "baseline": guesses,
@@ -174,6 +172,11 @@ def read_examples(task: Task, places: Sequence[str]) -> list[Any]:
     return found
 
 
+def _weights(model: str) -> dict[str, str]:
+    """SHA-256 of a model's folder, which may have another model in it tomorrow; nothing of a hub id."""
+    return {"sha256": files_digest(Path(model))} if Path(model).is_dir() else {}
+
+
 def digests(train: Sequence[str], development: Sequence[str], texts: Mapping[str, str]) -> dict[str, Any]:
     """Path and SHA-256 of everything that is read."""
     places = {"train": train, "development": development, **{f"evaluation {code}": [path] for code, path in texts.items()}}
@@ -208,14 +211,34 @@ def _names(model: str) -> list[str]:
 
 
 def _understood(exam: Exam, names: list[str]) -> list[str]:
-    """A head's own names; where it only numbers its outputs, the labels of the examples, in alphabetical order, and a warning says so."""
+    """The labels of the examples that a head's names mean: case does not matter, nor which of a task's spellings it is.
+
+    Where the head only numbers its outputs, they are the labels that are these numbers, else all labels in alphabetical order; a warning
+    says so. Raises ModelError where the head's names are others.
+    """
     found = exam.task.kind.labels([example for examples in exam.examples.values() for example in examples])
-    if not found or not all(name.startswith("LABEL_") for name in names):
+    if not found:
         return names
-    if len(names) < len(found):
-        raise ModelError(f"The head of {exam.model!r} tells {len(names)} labels apart; --eval has {len(found)}. Give --train.")
-    warnings.warn(f"The head of {exam.model!r} numbers its labels: taken as {', '.join(found)}.", LingraftWarning, stacklevel=2)
-    return [*found, *names[len(found) :]]
+    known = sorted(set(exam.task.spellings.values())) or found
+    if all(name.startswith("LABEL_") for name in names):
+        numbers = [str(number) for number in range(len(names))]
+        told = numbers if set(known) <= set(numbers) else known
+        if len(told) == len(names):
+            text = f"The head of {exam.model!r} numbers its labels: taken as {', '.join(told)}."
+            warnings.warn(text, LingraftWarning, stacklevel=2)
+    else:
+        spelled = {label.casefold(): label for label in known} | dict(exam.task.spellings)
+        told = names if set(names) & set(known) else [spelled.get(name.casefold(), name) for name in names]
+    if len(told) != len(names) or not set(told) & set(found):
+        raise ModelError(
+            f"The head of {exam.model!r} has the labels {_few(names)}; --eval has {_few(known)}. "
+            "Name them alike in the model's config.json (id2label), or give --train."
+        )
+    return told
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (f" … ({len(names)})" if len(names) > 8 else "")
 
 
 def learn(exam: Exam, seed: int, folder: Path, options: Options) -> tuple[Learner, dict[str, Any]]:

@@ -112,6 +112,12 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def files_digest(folder: Path) -> str:
+    """SHA-256 of the files that lie in a folder with their names, hidden ones and folders left out: a model, whatever was put beside it."""
+    found = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+    return fingerprint({file.name: digest(file) for file in found})
+
+
 def fingerprint(value: Any) -> str:
     """SHA-256 of a JSON-able value, keys sorted."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str).encode()).hexdigest()
@@ -124,7 +130,10 @@ def locked(folder: Path, *, waits: bool = False, name: str = "") -> Iterator[fil
     Where another process holds it, RunError is raised; waits: say so on stderr, and
     wait. name: what is held, where that is not the folder's.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"Cannot make the folder {folder}: {error.strerror}. Choose another --out.") from error
     lock = filelock.FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)

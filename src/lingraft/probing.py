@@ -1,20 +1,19 @@
 """`lingraft probe`: ask a frozen model what it knows, and keep what a reader needs to trust the numbers."""
 
 import json
-import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from lingraft.errors import LingraftError, RunError, suggest
+from lingraft.errors import RunError, suggest
 from lingraft.evaluate.bootstrap import summary
 from lingraft.evaluate.probes import PROBES
 from lingraft.evaluate.probes.base import Question
-from lingraft.files import digest, locked, read_json, write_json, write_text
+from lingraft.files import digest, files_digest, read_json, write_json, write_text
 from lingraft.languages import parse
 from lingraft.model.load import load_config
 from lingraft.recipe import changed
-from lingraft.run import Run
+from lingraft.run import opened
 
 PACKAGES = ("lingraft", "torch", "transformers", "tokenizers", "scikit-learn", "scipy")
 RESULT, PREDICTIONS = "probe.json", "predictions.jsonl"
@@ -46,20 +45,13 @@ def probe(
     load_config(model)
     fingerprints = {name: _digest(name, path) for name, path in data.items()}
     if Path(model).is_dir():
-        fingerprints["model"] = digest(Path(model))
+        fingerprints["model"] = files_digest(Path(model))
     inputs = {"probe": probe, "model": model, "language": code, "settings": settings.model_dump(), "seeds": seeds}
     inputs |= {"data": {name: str(path) for name, path in data.items()}, "fingerprints": fingerprints}
-    is_new = not Path(out).exists()
-    with locked(Path(out)):
-        run = Run.create(out, can_restart=False)
+    with opened(out) as run:
         if not (run.is_complete("probe") and run.begin("probe", inputs)):  # a try that failed binds nobody
             question = Question(model, out=run.path, settings=settings, seeds=seeds, **data)
-            try:
-                answer = PROBES[probe].answer(question)
-            except LingraftError:
-                if is_new:
-                    shutil.rmtree(run.path)
-                raise
+            answer = PROBES[probe].answer(question)
             lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in answer.predictions]
             write_text(run.path / PREDICTIONS, "".join(lines))
             names = answer.scores[0]
@@ -73,7 +65,8 @@ def probe(
 
 
 def _digest(name: str, path: Path) -> str:
-    """SHA-256 of a file. Raises RunError where there is none."""
-    if not path.is_file():
+    """SHA-256 of a file, or of the folder that a `#split=` is chosen from. Raises RunError where there is none."""
+    place = Path(str(path).partition("#")[0])
+    if not place.exists():
         raise RunError(f"There is no file {str(path)!r} for the {name} data. Check the path.")
-    return digest(path)
+    return digest(place)

@@ -109,8 +109,11 @@ def _checked(value: dict[str, Any], path: Path) -> Result:
 
 def _probe(value: dict[str, Any], folder: str) -> dict[str, Any]:
     """A probe's result as an evaluation of one language."""
+    code, hashes = value.get("language", "und"), value.get("fingerprints", {})
     language = {"scores": value.get("scores"), "baseline": value.get("baseline", {})}
-    return {"name": folder, "task": value.get("probe", "probe"), **value, "languages": {value.get("language", "und"): language}}
+    files = {name: [{"path": path, "sha256": hashes.get(name, "")}] for name, path in value.get("data", {}).items()}
+    data = {f"{name} {code}" if name == "evaluation" else name: facts for name, facts in files.items()}
+    return {"name": folder, "task": value.get("probe", "probe"), **value, "data": data, "languages": {code: language}}
 
 
 def _run(folder: Path) -> list[Result]:

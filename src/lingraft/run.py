@@ -10,8 +10,8 @@ from typing import Any
 
 import filelock
 
-from lingraft.errors import RunError, suggest
-from lingraft.files import is_main_process, read_json, write_json, write_text
+from lingraft.errors import LingraftError, RunError, suggest
+from lingraft.files import is_main_process, locked, read_json, write_json, write_text
 
 RECIPE, FACTS, METRICS, SCORES, ROWS, MODEL, REPORT, EVALUATION = (
     "recipe.toml", "run.json", "metrics.jsonl", "scores.jsonl", "rows.safetensors", "model", "report.html", "evaluation.json"
@@ -25,6 +25,22 @@ def model_folder(name: str) -> str:
     """Where a model is: in the folder `model` of a finished run, else `name` itself."""
     inner = Path(name) / MODEL
     return str(inner) if (inner / "config.json").is_file() and not (Path(name) / "config.json").exists() else name
+
+
+@contextlib.contextmanager
+def opened(out: str | Path) -> Iterator["Run"]:
+    """A run folder without --restart-from, held for this process. A new one is removed where a mistake of the user's ends the run before
+    anything is in it. Raises RunError for a folder that holds something else."""
+    path, is_main = Path(out), is_main_process()
+    is_new = not path.exists()
+    run = Run.create(path, can_restart=False)
+    with locked(path) if is_main else contextlib.nullcontext():
+        try:
+            yield run
+        except LingraftError:
+            if is_new and is_main and all(file.name.startswith(".") for file in path.iterdir()):
+                shutil.rmtree(path)
+            raise
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Fine-tuning and scoring: what is learnt is found again, what is interrupted goes on, and numbers say what they are."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from lingraft.evaluate.measures import MEASURES
 from lingraft.evaluate.table import TASKS
 from lingraft.evaluate.tagging import TAGGING, Sentence, accuracy, spans, windows
 from lingraft.evaluate.task import TaskSettings, collate
-from lingraft.evaluation import evaluate
+from lingraft.evaluation import Exam, evaluate, learner_of
 from lingraft.train.loop import Options
 
 QUICK = ("steps=80", "batch=16", "learning_rate=5e-3", "precision=float32")
@@ -141,6 +142,73 @@ def test_mistakes_are_named_and_leave_nothing(
     assert not (tmp_path / "out").exists()
 
 
+HEADS = {
+    "capitals": (["CONTRADICTION", "Neutral", "ENTAILMENT"], "xnli", ["neutral", "entailment"], ["contradiction", "neutral", "entailment"]),
+    "spellings": (["not_equivalent", "equivalent"], "glue/mrpc", ["1", "1"], ["0", "1"]),
+    "numbers": (["LABEL_0", "LABEL_1"], "glue/mrpc", ["1", "1"], ["0", "1"]),
+    "all labels": (["LABEL_0", "LABEL_1", "LABEL_2"], "xnli", ["neutral", "entailment"], ["contradiction", "entailment", "neutral"]),
+    "two digits": ([f"LABEL_{i}" for i in range(12)], "classify", ["10", "9"], [str(i) for i in range(12)]),
+    "alphabet": (["LABEL_0", "LABEL_1"], "classify", ["good", "bad"], ["bad", "good"]),
+    "fewer": (["LABEL_0", "LABEL_1", "LABEL_2"], "classify", ["good", "bad"], None),
+    "others": (["a", "b"], "xnli", ["neutral", "entailment"], None),
+}
+
+
+@pytest.mark.filterwarnings("ignore::lingraft.errors.LingraftWarning")
+@pytest.mark.parametrize("case", [*HEADS])
+def test_names_of_a_models_head_are_understood_or_refused(case: str, pico: Callable[[str], Path], tmp_path: Path) -> None:
+    from lingraft.evaluate.classification import build
+    from lingraft.model.load import load_tokenizer
+
+    names, task, gold, meant = HEADS[case]
+    build(str(pico("bert")), names).save_pretrained(tmp_path / "model")
+    load_tokenizer(str(pico("bert"))).save_pretrained(tmp_path / "model")
+    (tmp_path / "a.tsv").write_text("sentence1\tsentence2\tlabel\n" + "".join(f"one .\ttwo .\t{label}\n" for label in gold))
+    exam = Exam(str(tmp_path / "model"), task, TASKS[task], [], [], {"und": TASKS[task].read(tmp_path / "a.tsv")}, TaskSettings())
+    if meant:
+        assert learner_of(exam, 0).labels == meant
+    else:
+        with pytest.raises(LingraftError, match="has the labels"):
+            evaluate(exam.model, task=task, evaluation=[str(tmp_path / "a.tsv")], out=tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+
+def test_another_model_in_the_same_folder_is_refused(pico: Callable[[str], Path], world: Any, tmp_path: Path) -> None:
+    shutil.copytree(pico("bert"), tmp_path / "model")
+    measured: dict[str, Any] = {
+        "task": "language-modelling",
+        "evaluation": [str(world.plain)],
+        "changes": ["max_characters=200"],
+        "out": tmp_path / "out",
+    }
+    assert evaluate(str(tmp_path / "model"), **measured)["weights"]["sha256"]
+    assert evaluate(str(tmp_path / "model"), **measured)["languages"]["und"]["n"] > 1
+    shutil.copytree(pico("gpt2"), tmp_path / "model", dirs_exist_ok=True)
+    with pytest.raises(LingraftError, match="made differently at stage 'weights'"):
+        evaluate(str(tmp_path / "model"), **measured)
+
+
+def test_what_fails_leaves_no_folder_that_it_did_not_find(pico: Callable[[str], Path], treebank: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "blank.txt").write_text("\n")
+    shutil.copytree(pico("bert"), tmp_path / "model")
+    measured: dict[str, Any] = {"task": "language-modelling", "evaluation": [str(tmp_path / "blank.txt")]}
+    for out, message in (
+        ("out", "no held-out text|There is no text"),
+        ("file", "is a file"),
+        ("file/a", "Cannot make"),
+        ("model", "not a run"),
+    ):
+        with pytest.raises(LingraftError, match=message):
+            evaluate(str(pico("bert")), **measured, out=tmp_path / out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["blank.txt", "file", "model"]
+    assert not (tmp_path / "model/.lock").exists()
+    told = evaluate(
+        str(pico("bert")), task="language-modelling", evaluation=["bundled:de"], out=tmp_path / "out", changes=["max_characters=200"]
+    )
+    assert told["languages"]["und"]["n"] >= 1
+
+
 def test_command_line_prints_json_alone_on_stdout(pico: Callable[[str], Path], treebank: Path, tmp_path: Path, call: Call) -> None:
     sets = [part for change in QUICK for part in ("--set", change)]
     data = ["--train", treebank / "train.conllu", "--eval", treebank / "test.conllu", "--language", "de"]
@@ -203,6 +271,7 @@ def test_windows_hold_every_word_once(pico: Callable[[str], Path], family: str) 
         ("B-PER I-LOC I-LOC", {("PER", 0, 0), ("LOC", 1, 2)}),
         ("O O", set()),
         ("B-LOC O I-LOC", {("LOC", 0, 0), ("LOC", 2, 2)}),
+        ("B I I B", {("_", 0, 2), ("_", 3, 3)}),
     ],
 )
 def test_spans_are_those_of_the_conll_evaluation(tags: str, found: set[tuple[str, int, int]]) -> None:
@@ -228,6 +297,8 @@ def test_places_may_be_folders_records_and_the_hub(treebank: Path, tmp_path: Pat
     assert len(TASKS["parsing"].read(Path(f"{treebank}#test"))) == len(plain)
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"tokens": s.words, "upos": s.tags}) + "\n" for s in plain))
     assert TASKS["pos"].read(tmp_path / "a.jsonl") == plain
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"forms": s.words, "kinds": s.tags}) + "\n" for s in plain))
+    assert TASKS["pos"].read(Path(f"{tmp_path}/a.jsonl#text=forms&label=kinds")) == plain
     tags = datasets.List(datasets.ClassLabel(names=["O", "B-PER"]))
     rows = {"tokens": [["Anna", "runs"]], "ner_tags": [[1, 0]]}
     features = datasets.Features({"tokens": datasets.List(datasets.Value("string")), "ner_tags": tags})

@@ -209,6 +209,7 @@ WRONG = {
     "no text": ("classify", "a.jsonl", '{"text": 3, "label": "x"}', "", r"line 1, column 'text' holds int, not text"),
     "a quotation mark": ("classify", "a.csv", 'text,label\n"x,y\n', "", r"line 2: unexpected end of data"),
     "nothing": ("classify", "a.tsv", "text\tlabel\n", "", r"holds no examples"),
+    "a file's split": ("classify", "a.tsv", "text\tlabel\nx\ty\n", "#split=test", r"a file has no splits"),
     "no choice": ("classify", "a.tsv", "text\tlabel\nx\ty\n", "#lable=x", r"no choice 'lable'. Did you mean 'label'"),
     "a span elsewhere": ("clue/wsc", "a.json", jsonl(WSC | {"text": "小明。"}), "", r"line 1: span 2, '他', cannot stand at character 5"),
 }

@@ -11,6 +11,7 @@ from lingraft.evaluate import likelihood
 from lingraft.evaluate.likelihood import language_model_scores, likelihoods, sentence_scores
 from lingraft.evaluate.settings import EvaluationSettings
 from lingraft.model.load import load_source
+from lingraft.text.corpus import Corpus, TextSettings
 
 
 def by_hand_masked(source, ids, words, style):
@@ -86,7 +87,7 @@ def test_measures_of_a_text_agree_with_each_other(pico, world, tmp_path):
     path.write_text("\n".join(world.plain.read_text().splitlines()[:12]))
     settings = EvaluationSettings(suites=["language_model"])
     masked = load_source(str(pico("bert")), seed=0)
-    scores = language_model_scores(masked.model, masked.tokenizer, path, settings, length=32)
+    scores = language_model_scores(masked.model, masked.tokenizer, Corpus("und", (str(path),), TextSettings()), settings, length=32)
     assert scores["bits_per_token"] == pytest.approx(scores["loss"] / math.log(2))
     assert scores["perplexity"] == pytest.approx(math.exp(scores["loss"]))
     lines = [line for line in path.read_text().splitlines() if line]
@@ -95,7 +96,7 @@ def test_measures_of_a_text_agree_with_each_other(pico, world, tmp_path):
     assert scores["pseudo_bits_per_byte_original"] == pytest.approx(-nats.sum() / math.log(2) / len("".join(lines).encode()))
     assert {"mrr", "bits_per_byte", "bits_per_word", "pseudo_log_likelihood", "pseudo_bits_per_byte", "pseudo_perplexity"} <= set(scores)
     causal = load_source(str(pico("gpt2")), seed=0)
-    found = language_model_scores(causal.model, causal.tokenizer, path, settings, length=32)
+    found = language_model_scores(causal.model, causal.tokenizer, Corpus("und", (str(path),), TextSettings()), settings, length=32)
     assert found["log_likelihood"] < 0
     assert not any(name.startswith("pseudo") for name in found)
 
@@ -114,4 +115,6 @@ def test_empty_text_is_an_error(pico, tmp_path):
     path.write_text("\n\n")
     source = load_source(str(pico("bert")), seed=0)
     with pytest.raises(TextError):
-        language_model_scores(source.model, source.tokenizer, path, EvaluationSettings(suites=["language_model"]))
+        language_model_scores(
+            source.model, source.tokenizer, Corpus("und", (str(path),), TextSettings()), EvaluationSettings(suites=["language_model"])
+        )

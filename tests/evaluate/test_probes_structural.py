@@ -26,6 +26,7 @@ from lingraft.evaluate.probes.structural import (
 from lingraft.evaluate.probes.treebank import Sentence, read_sentences, spanning_edges
 from lingraft.evaluate.tagging import encode_words, specials_around
 from lingraft.probing import probe
+from lingraft.results import read_results
 
 CALIBRATED = StructuralSettings(epochs=20, learning_rate=1e-2)
 FIRST = """# text = I'm here.
@@ -198,6 +199,9 @@ def test_a_finished_folder_holds_everything_and_is_only_read(pico: Callable[[str
     written = (tmp_path / "out/probe.json").stat().st_mtime_ns
     assert run(pico, treebank, tmp_path / "out", seeds=2) == found
     assert (tmp_path / "out/probe.json").stat().st_mtime_ns == written
+    (compared,) = read_results([tmp_path / "out"])
+    assert compared.scores["uuas"].mean == pytest.approx(100 * found["scores"]["uuas"]["mean"])
+    assert compared.test("und").startswith(found["fingerprints"]["evaluation"])
     with pytest.raises(RunError, match=r"settings.epochs: was 2, now 3"):
         run(pico, treebank, tmp_path / "out", seeds=2, changes=["epochs=3"])
 
@@ -208,8 +212,10 @@ def test_a_mistake_can_be_mended_in_the_same_folder(pico: Callable[[str], Path],
     assert run(pico, treebank, tmp_path / "out", changes=["epochs=1", "layers=[1]"])["layer"] == 1
 
 
-def test_the_same_seed_gives_the_same_scores(pico: Callable[[str], Path], treebank: Path, tmp_path: Path) -> None:
-    one, other = (run(pico, treebank, tmp_path / name, changes=["epochs=2", "layers=[-1]"]) for name in "ab")
+def test_the_same_seed_gives_the_same_scores_from_files_and_folders(pico: Callable[[str], Path], treebank: Path, tmp_path: Path) -> None:
+    folder = {"train": f"{treebank}#split=train", "evaluation": f"{treebank}#split=test"}
+    quick = {"changes": ["epochs=2", "layers=[-1]"]}
+    one, other = (run(pico, treebank, tmp_path / name, **quick, **more) for name, more in (("a", {}), ("b", folder)))
     assert one["scores"] == other["scores"] and one["layer"] == 2
     assert one["scores"]["uuas"]["sd"] is None
 

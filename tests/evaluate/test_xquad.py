@@ -182,9 +182,11 @@ def test_a_paragraph_that_is_gone_is_one_fault(folder: Path) -> None:
 
 def test_files_of_another_sample(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text("[77.1 context]\nHm.\n")
+    (tmp_path / "none.txt").write_text("Hm.\n")
     (tmp_path / "latin.txt").write_bytes(b"[1.1 context]\n\xe9")
     for path, source, said in (
         ("other.txt", folder, "no heading such as"),
+        ("none.txt", folder, "no heading such as"),
         ("latin.txt", folder, "line 2: byte 0xe9"),
         ("other.txt", tmp_path, "has no manifest"),
     ):

@@ -210,13 +210,14 @@ XNLI = Layout(files=("xnli.{split}.tsv*", "multinli.{split}.{language}.tsv*", "*
 
 
 def _task(layout: Layout = Layout(), about: str = "", **defaults: Any) -> Task:  # noqa: B008, since it is frozen
-    return Task(
-        CLASSIFICATION, partial(read_pairs, layout=layout), label_row, accuracy, most_frequent, gold, defaults=defaults, about=about
-    )
+    read = partial(read_pairs, layout=layout)
+    more: dict[str, Any] = {"defaults": defaults, "about": about, "spellings": layout.labels}
+    return Task(CLASSIFICATION, read, label_row, accuracy, most_frequent, gold, **more)
 
 
 def _binary(layout: Layout, main: str, reduce: Callable[[Array], dict[str, float]], about: str) -> Task:
-    return Task(CLASSIFICATION, partial(read_pairs, layout=layout), positive_row, reduce, most_frequent, gold, main, about=about)
+    read = partial(read_pairs, layout=layout)
+    return Task(CLASSIFICATION, read, positive_row, reduce, most_frequent, gold, main, about=about, spellings=layout.labels)
 
 
 def _regression(about: str) -> Task:

@@ -85,6 +85,8 @@ def files(path: Path | str, layout: Layout = OWN) -> list[str]:
     """The files that a place stands for (a hub's data set for itself). Raises TextError where a folder has none, or several."""
     place, choices = locate(path)
     if not Path(place).is_dir():
+        if "split" in choices and Path(place).is_file():
+            raise TextError(f"{path}: a file has no splits, only a folder or a hub's data set. Give the file of {choices['split']!r}.")
         return [place]
     wanted, language = choices.get("split", "dev"), choices.get("language", "*")
     for pattern in layout.files:

@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +23,7 @@ from lingraft.evaluate.settings import EvaluationSettings
 from lingraft.model.heads import Predictor
 from lingraft.model.load import Kind, kind_of
 from lingraft.model.parts import longest_input
-from lingraft.text.corpus import Corpus, TextSettings
+from lingraft.text.corpus import Corpus
 from lingraft.text.words import word_spans
 from lingraft.tokenizer.vocabulary import blocks, roles
 
@@ -140,10 +139,8 @@ def _answers(predictor: Predictor, asked: Sequence[Questions]) -> Array:
     return found
 
 
-def language_model_scores(
-    model: Any, tokenizer: Any, path: Path, settings: EvaluationSettings, length: int = 128, language: str = "und"
-) -> dict[str, float]:
-    """How well a model predicts the text of a file: the measures of lingraft.evaluate.language_model, and what follows from them.
+def language_model_scores(model: Any, tokenizer: Any, corpus: Corpus, settings: EvaluationSettings, length: int = 128) -> dict[str, float]:
+    """How well a model predicts a text: the measures of lingraft.evaluate.language_model, and what follows from them.
 
     bits_per_token is the loss in bits, the BPW of TreLM (table 5: subwords at fixed masks); perplexity is its exponential. Masked
     models: pseudo_log_likelihood, mean nats of a line within-word, and pseudo_bits_per_byte, its bits over the bytes of the lines, which
@@ -151,7 +148,6 @@ def language_model_scores(
     Causal models: log_likelihood, mean nats of a line by itself. Raises TextError where there is no text.
     """
     kind = kind_of(model.config)
-    corpus = Corpus(language, (str(path),), TextSettings())
     end = roles(tokenizer).get("end")
     held_out = language_model.prepare(corpus.documents(), tokenizer, settings, end)
     before, after = blocks(tokenizer)
@@ -159,7 +155,7 @@ def language_model_scores(
     reader = Reader(longest, tuple(before), tuple(after), tokenizer.mask_token_id if kind == "mlm" else None)
     scores = {score.name: float(score.value) for score in language_model.measure(model, held_out, reader, settings.seed)}
     scores |= {"bits_per_token": scores["loss"] / math.log(2), "perplexity": math.exp(scores["loss"])}
-    return scores | likelihoods(model, tokenizer, _first_lines(corpus, min(settings.max_characters, PSEUDO_CHARACTERS)), kind)
+    return scores | likelihoods(model, tokenizer, first_lines(corpus, min(settings.max_characters, PSEUDO_CHARACTERS)), kind)
 
 
 def likelihoods(model: Any, tokenizer: Any, lines: Sequence[str], kind: Kind) -> dict[str, float]:
@@ -177,7 +173,7 @@ def likelihoods(model: Any, tokenizer: Any, lines: Sequence[str], kind: Kind) ->
     return found
 
 
-def _first_lines(corpus: Corpus, characters: int) -> list[str]:
+def first_lines(corpus: Corpus, characters: int) -> list[str]:
     """Lines until so many characters were seen; at least one."""
     lines: list[str] = []
     seen = 0

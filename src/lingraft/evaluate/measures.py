@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from lingraft.evaluate import retrieval
-from lingraft.evaluate.likelihood import language_model_scores
+from lingraft.evaluate.likelihood import first_lines, language_model_scores
 from lingraft.evaluate.settings import EvaluationSettings
 from lingraft.model.load import kind_of, load_config, load_model, load_source, load_tokenizer
+from lingraft.text.corpus import TextSettings, language_of, resolve
 
 Measured = tuple[dict[str, float], dict[str, float], int]
 
@@ -43,13 +44,14 @@ class Measure:
 
 
 def language_modelling(model: str, path: Path, language: str, settings: LanguageModelSettings) -> Measured:
-    """Scores of a text; the guess is that all tokens are equally likely."""
+    """Scores of a text, and how many lines of it are read; the guess is that all tokens are equally likely."""
+    text = resolve([str(path)], language_of([str(path)], language), settings=TextSettings())
     source = load_source(model, seed=0)
     own = EvaluationSettings(**settings.model_dump(exclude={"length"}))
-    scores = language_model_scores(source.model.eval(), source.tokenizer, path, own, settings.length, language)
+    scores = language_model_scores(source.model.eval(), source.tokenizer, text, own, settings.length)
     uniform = math.log(len(source.tokenizer))
     guess = {"loss": uniform, "bits_per_token": uniform / math.log(2), "perplexity": math.exp(uniform)}
-    return scores, guess, int(path.stat().st_size)
+    return scores, guess, len(first_lines(text, settings.max_characters))
 
 
 def sentence_retrieval(model: str, path: Path, language: str, settings: RetrievalSettings) -> Measured:

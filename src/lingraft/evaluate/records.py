@@ -1,6 +1,6 @@
 """Tagged words and questions from records (JSON lines, Parquet, the hub's data sets), and from folders."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,15 +43,15 @@ def tagged(read: Callable[[Path], list[Sentence]], tags: Sequence[str], layout: 
     def every(path: Path) -> list[Sentence]:
         if not is_records(path):
             return in_folders(read, layout)(path)
-        wanted = formats.locate(path)[1].get("label")
-        return [_sentence(record, place, wanted, tags) for place, record in formats.records(path)]
+        choices = formats.locate(path)[1]
+        return [_sentence(record, place, choices, tags) for place, record in formats.records(path)]
 
     return every
 
 
-def _sentence(record: Record, place: str, wanted: str | None, tags: Sequence[str]) -> Sentence:
-    words = record[formats.column(record, place, None, WORDS, "words")]
-    found = record[formats.column(record, place, wanted, tags, "label")]
+def _sentence(record: Record, place: str, choices: Mapping[str, str], tags: Sequence[str]) -> Sentence:
+    words = record[formats.column(record, place, choices.get("text"), WORDS, "text")]
+    found = record[formats.column(record, place, choices.get("label"), tags, "label")]
     if not isinstance(words, list) or not isinstance(found, list) or len(words) != len(found):
         raise TextError(f"{place}: words and tags must be two lists of the same length.")
     return Sentence([str(word) for word in words], [str(tag) for tag in found])

@@ -167,11 +167,12 @@ def spans(tags: Sequence[str]) -> set[tuple[str, int, int]]:
     found, start, kind = set(), 0, ""
     for place, tag in enumerate([*tags, "O"]):
         prefix, _, name = tag.partition("-")
+        name = name or "_"
         if kind and (prefix in ("B", "O") or name != kind):
             found.add((kind, start, place - 1))
             kind = ""
         if prefix != "O" and not kind:
-            start, kind = place, name or "_"
+            start, kind = place, name
     return found
 
 

@@ -67,6 +67,7 @@ class Task:
     baseline(train, examples) -> predictions that need no model (the most frequent label, …); train may be empty: then from examples.
     main: the score that development sets are judged by. defaults: settings that differ for this task.
     gold(example) -> what is right, of plain JSON types, for the file of predictions.
+    spellings: how labels may be written, in small letters, each with the label it means, where all labels are known beforehand.
     write(examples, predictions, path): predictions in the field's own format too, in a file with this `ending`.
     """
 
@@ -79,6 +80,7 @@ class Task:
     main: str = "accuracy"
     defaults: Mapping[str, Any] = field(default_factory=dict)
     about: str = ""
+    spellings: Mapping[str, str] = field(default_factory=dict)
     write: Callable[[Sequence[Any], Sequence[Any], Path], None] | None = None
     ending: str = ""
 

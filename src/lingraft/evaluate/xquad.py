@@ -269,7 +269,8 @@ def _sections(file: Path, text: str, found: Found) -> dict[str, Section]:
     lines = text.split("\n")
     headings = [(number, match) for number, line in enumerate(lines) if (match := HEADING.fullmatch(line))]
     sections: dict[str, Section] = {}
-    for (number, match), end in zip(headings, [*(number for number, _ in headings[1:]), len(lines)], strict=True):
+    ends = [number for number, _ in headings[1:]] + [len(lines)]
+    for (number, match), end in zip(headings, ends, strict=False):
         body = "\n".join(lines[number + 1 : end]).rstrip("\n")
         text = body.lstrip("\n")
         name = f"{match[1]} {match[2]}"

@@ -192,14 +192,14 @@ def _hub_texts(place: str, wanted: str | None) -> Iterator[str]:
 
 
 def resolve(specs: Sequence[str], language: str, *, settings: TextSettings, spool: Path | None = None) -> Corpus:
-    """The corpus of a language among what the user named.
+    """The corpus of a language (`und`: it is not known) among what the user named.
 
     A spec is a file, a quoted glob, a folder that holds CODE.txt (or another format), `bundled[:CODE]`,
     `hub:owner/name[@config][#split][:column]` or `-` (standard input, copied to the file `spool`, since it can be read only once).
     `CODE=SPEC` and `bundled:CODE` are taken where they name this language; a spec without a code always is.
     Raises TextError where there is nothing, LanguageError where a code does not exist.
     """
-    code = parse(language).code
+    code = language if language == "und" else parse(language).code
     named = [_name_language(spec, code) for spec in specs]
     places = [place for owner, spec in named if owner == code for place in _expand(spec, code, spool)]
     if not places:
@@ -255,7 +255,7 @@ def _expand(spec: str, code: str, spool: Path | None) -> list[str]:
     files = [spec] if Path(spec).exists() else sorted(path for path in glob.glob(spec, recursive=True) if Path(path).is_file())
     if not files:
         what = "No file matches" if glob.has_magic(spec) else "There is no file"
-        raise TextError(f"{what} {spec!r}. Check the path given with --text.")
+        raise TextError(f"{what} {spec!r}. Check the path.")
     for file in files:
         if Path(file).is_file() and not Path(file).stat().st_size:
             raise TextError(f"{file} is empty. Give a file with text, or leave it out.")

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import minimum_spanning_tree, shortest_path
 
+from lingraft.evaluate.records import TREEBANK, in_folders
 from lingraft.evaluate.task import Array
 from lingraft.evaluate.trees import read_trees
 
@@ -44,10 +45,11 @@ def spanning_edges(distances: Array, is_word: Array) -> Edges:
 
 
 def read_sentences(path: Path) -> list[Sentence]:
-    """The sentences of a CoNLL-U file that have two words or more. Raises TextError where one is no tree with one root."""
+    """The sentences of a CoNLL-U file, or of a folder's, that have two words or more. Raises TextError where one is no tree with one
+    root."""
     return [
         Sentence(tree.words, np.array(tree.heads) - 1, np.array([tag != "PUNCT" for tag in tree.tags]))
-        for tree in read_trees(path)
+        for tree in in_folders(read_trees, TREEBANK)(path)
         if len(tree.words) > 1
     ]
 
