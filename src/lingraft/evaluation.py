@@ -208,10 +208,16 @@ def _names(model: str) -> list[str]:
 
 
 def _understood(exam: Exam, names: list[str]) -> list[str]:
-    """A head's own names; where it only numbers its outputs, the labels of the examples, in alphabetical order, and a warning says so."""
+    """A head's own names; where it only numbers its outputs, the labels of the examples, in alphabetical order, and a warning says so.
+
+    Raises ModelError for a head of other labels: it was made for something else.
+    """
     found = exam.task.kind.labels([example for examples in exam.examples.values() for example in examples])
-    if not found or not all(name.startswith("LABEL_") for name in names):
+    if not found or set(found) & set(names):
         return names
+    if not all(name.startswith("LABEL_") for name in names):
+        said, asked = (", ".join(labels[:4]) + (" …" if len(labels) > 4 else "") for labels in (names, found))
+        raise ModelError(f"The head of {exam.model!r} says {said}, never {asked} as --eval: it was made for another task. Give --train.")
     if len(names) < len(found):
         raise ModelError(f"The head of {exam.model!r} tells {len(names)} labels apart; --eval has {len(found)}. Give --train.")
     warnings.warn(f"The head of {exam.model!r} numbers its labels: taken as {', '.join(found)}.", LingraftWarning, stacklevel=2)
