@@ -193,4 +193,6 @@ def test_evaluate_scores_the_folder_and_the_command_tells(pico: Pico, treebank: 
         for i, folder in enumerate(("out", "out/model"))
     ]
     assert found[0]["scores"] == found[1]["scores"] and found[0]["name"] == "out"
+    status, _, told = call(*asked, *sets, "--seed", "1", "--out", tmp_path / "out")
+    assert status == 2 and "seed: was 0, now 1" in told and "--restart-from" not in told  # which this verb does not have
     assert call("finetune", pico("bert"), "--task", "pos", "--out", tmp_path / "no")[0] == 2

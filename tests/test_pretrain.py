@@ -175,7 +175,8 @@ def test_a_shape_can_be_read_from_a_folder(pico: Callable[[str], Path], texts: d
 def test_a_model_from_scratch_is_a_source_for_a_transfer(world: World, texts: dict[str, str], tmp_path: Path):
     source = go(texts, "en", tmp_path / "source", recipe="pretrain", steps=2).path / "model"
     changes = ["tokenizer.size=50", "batch=4", "length=32", "evaluation.max_characters=1000", "steps=2", 'phases.train.train=["words"]']
-    run = lingraft.transfer(str(source), to="de", text=str(world.cipher), out=tmp_path / "run", recipe="copy", changes=changes)
+    run = lingraft.transfer(str(source.parent), to="de", text=str(world.cipher), out=tmp_path / "run", recipe="copy", changes=changes)
+    assert run.facts["source"]["name"] == str(source)  # the run's model
     before, after = (load_file(folder / "model.safetensors") for folder in (source, run.path / "model"))
     body = "bert.encoder.layer.1.output.dense.weight"
     assert (before[body] == after[body]).all()

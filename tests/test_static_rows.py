@@ -147,6 +147,7 @@ def test_a_body_learns_on_static_rows_which_stay_and_come_back_the_same_after_an
         go("cut", options=Options(checkpoint_steps=2, log_steps=1, progress=stop))
     weights = [(run.path / "model" / "model.safetensors").read_bytes() for run in (whole, go("cut"))]
     assert weights[0] == weights[1]
+    assert "next_sentence_accuracy" in whole.lines("metrics.jsonl")[-2]  # as the paper, though ELECTRA keeps no head for it
     rows = NewRows.from_arrays(load_file(whole.path / "rows.safetensors"))
     words = AutoModelForMaskedLM.from_pretrained(whole.path / "model").get_input_embeddings().weight.detach().numpy()
     assert np.array_equal(words[rows.direct_ids], rows.direct)

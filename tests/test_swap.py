@@ -197,6 +197,7 @@ def test_what_does_not_fit_is_refused(
     transformers.AutoTokenizer.from_pretrained(task / "model").save_pretrained(tmp_path / "other")
     refused(tmp_path / "other", graft, "say so with --force")
     assert lingraft.swap(tmp_path / "other", graft=graft, out=tmp_path / "forced", force=True)["body"] is None
+    refused(tmp_path / "other", grafts("bert", 'phases.train.train=["all"]'), "this run trained the body itself", force=True)
     base = lingraft.transfer(str(pico("bert")), to="en", text=str(world.plain), recipe="copy", changes=SMALL, out=tmp_path / "en")
     lingraft.finetune(str(base.path), task="pos", train=data["pos"], freeze=["embeddings"], changes=QUICK, out=tmp_path / "en-pos")
     refused(tmp_path / "en-pos", graft, "the graft was made for another body")
@@ -205,7 +206,11 @@ def test_what_does_not_fit_is_refused(
     (tmp_path / "begun/.stages").mkdir(parents=True)
     write_json(tmp_path / "begun/run.json", {"language": "de"})
     refused(task, tmp_path / "begun", "no finished transfer")
+    write_json(tmp_path / "begun/.stages/fine-tuning.json", {})
     refused(tmp_path / "begun", graft, "no finished task model")
+    refused(task, task, "a task model, not a graft")
+    refused(base.path, graft, "holds no task model but BertForMaskedLM")
+    refused(tmp_path / "nowhere", graft, "There is no folder")
 
 
 def test_what_makes_it_worse_is_said(grafts: Callable[..., Path], tasks: Callable[..., Path], tmp_path: Path) -> None:

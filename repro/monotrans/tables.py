@@ -55,6 +55,10 @@ def print_tables(lines: list[dict[str, Any]]) -> None:
                 guess = line["values"]["baseline"].get(score)
                 key = line["key"]
                 _row([key["language"], key["probe"], score, f"{100 * value:.1f}", "" if guess is None else f"{100 * guess:.1f}"])
+    print("\nMinutes of each cell, with the models that it is the first to need\n")
+    for line in lines:
+        print(f"- {', '.join(line['key'].values())}: {line['values']['minutes']:.1f}")
+    print(f"- all: {sum(line['values']['minutes'] for line in lines):.0f}")
 
 
 def _key(line: dict[str, Any]) -> tuple[str, str, str]:

@@ -60,7 +60,7 @@ def finetune(
     inputs |= {"data": digests(train, development, {})}
     is_new = not Path(out).exists()
     with locked(Path(out)) if is_main_process() else contextlib.nullcontext():
-        run = Run.create(out)
+        run = Run.create(out, can_restart=False)
         if not run.begin("fine-tuning", inputs):
             try:
                 _learn(exam, run, inputs, seed, options or Options())

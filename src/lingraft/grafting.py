@@ -232,31 +232,34 @@ def train_best(
     settings, folder = request.recipe.phases[name], run.path / "phases" / name
     if settings.restarts and not (folder.exists() and checkpoint.latest(folder)):
         tried: list[dict[str, Any]] = []
+        speeds: list[Speed] = []
         for number in range(1 + settings.restarts):
             own = seed if number == 0 else int(fingerprint([seed, number])[:8], 16)
             if number:
                 again(request, run, source, spoken, found, name, own)
             label = f"{name} restart {number}" if number else name
-            loss = _attempt(run, source.model, settings, data, label, total, own, folder / f"attempt-{number}", options)
+            loss, speed = _attempt(run, source.model, settings, data, label, total, own, folder / f"attempt-{number}", options)
+            speeds.append(speed)
             tried.append({"seed": own, "held_out_loss": loss})
         best = min(range(len(tried)), key=lambda i: math.inf if tried[i]["held_out_loss"] is None else tried[i]["held_out_loss"])
         run.note_in("restarts", name, {"attempts": tried, "kept": best})
         _keep(source.model, folder, folder / f"attempt-{best}", total, name)
+        return speeds[best]
     return train(name, source.model, settings, data, total=total, seed=seed, folder=folder, options=options)
 
 
 def _attempt(
     run: Run, model: Any, settings: PhaseSettings, data: Lessons, label: str, total: int, seed: int, folder: Path, options: Options
-) -> float | None:
-    """The held-out loss of one attempt; None where it failed."""
+) -> tuple[float | None, Speed]:
+    """The held-out loss of one attempt, None where it failed; and how fast it was."""
     options = replace(options, resumed=lambda step: run.forget_metrics(label, step))
     try:
-        train(label, model, settings, data, total=total, seed=seed, folder=folder, options=options)
+        speed = train(label, model, settings, data, total=total, seed=seed, folder=folder, options=options)
     except TrainingError:
-        return None
+        return None, Speed()
     assert options.evaluate is not None
     loss = options.evaluate(model)
-    return loss if math.isfinite(loss) else None
+    return loss if math.isfinite(loss) else None, speed
 
 
 def _keep(model: Any, folder: Path, best: Path, total: int, name: str) -> None:

@@ -19,7 +19,7 @@ from lingraft.model.parts import FrozenRows, parameters_of, set_trainable
 from lingraft.race import SHARE, candidates
 from lingraft.recipe import Recipe, load_recipe
 from lingraft.request import Request, check_aids, listed, opened
-from lingraft.run import Run
+from lingraft.run import Run, model_folder
 from lingraft.speed import pace, steps_within
 from lingraft.train.data import Lessons
 from lingraft.train.loop import Options, segments
@@ -40,7 +40,7 @@ def plan(
     """The plan of `lingraft.transfer` with the same arguments, as text. Leaves nothing behind; raises what it raises."""
     with tempfile.TemporaryDirectory() as folder:
         chosen = load_recipe(recipe, changes).for_verb("transfer")
-        request = Request(model, to, listed(text), given or Given(), chosen, Path(folder) / "run", seed, minutes)
+        request = Request(model_folder(model), to, listed(text), given or Given(), chosen, Path(folder) / "run", seed, minutes)
         with opened(request, None) as run:
             check_aids(request)
             return "\n".join([*_race_lines(request), *_lines(replace(request, recipe=_without_race(request)), run)])

@@ -13,7 +13,7 @@ from lingraft.files import digest, files_digest, read_json, write_json, write_te
 from lingraft.languages import parse
 from lingraft.model.load import load_config
 from lingraft.recipe import changed
-from lingraft.run import opened
+from lingraft.run import model_folder, opened
 
 PACKAGES = ("lingraft", "torch", "transformers", "tokenizers", "scikit-learn", "scipy")
 RESULT, PREDICTIONS = "probe.json", "predictions.jsonl"
@@ -31,14 +31,14 @@ def probe(
     seeds: int = 1,
     changes: list[str] | None = None,
 ) -> dict[str, Any]:
-    """Probe a model (folder or hub id) and return what OUT/probe.json holds; a finished OUT is only read.
+    """Probe a model (folder, run or hub id) and return what OUT/probe.json holds; a finished OUT is only read.
 
     probe: a name in PROBES. seeds: of probes that are trained. changes: KEY=VALUE of the probe's settings. Writes OUT/predictions.jsonl,
     and the pictures of the structural probe, beside it. Raises LingraftError where something the user gave is wrong.
     """
     if probe not in PROBES:
         raise RunError(f"There is no probe {probe!r}. {suggest(probe, PROBES)}")
-    settings = changed(PROBES[probe].settings, {}, changes or [])
+    model, settings = model_folder(model), changed(PROBES[probe].settings, {}, changes or [])
     places = {"train": train, "development": development, "evaluation": evaluation}
     data = {name: Path(place) for name, place in places.items() if place is not None}
     code = language if language == "und" else parse(language).code

@@ -23,6 +23,7 @@ from lingraft.run import FINETUNE, MODEL, STAGES, Run, model_folder
 from lingraft.tokenizer import vocabulary
 
 SWAP = "swap.json"
+BEGUN = f"{STAGES}/fine-tuning.json"  # in the folders of task models
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +107,13 @@ def _shared(source: Any, target: Any, size: int) -> Ints:
 
 
 def _known(folder: Path) -> dict[str, Any]:
-    """What finetune.json says of a task model; empty where it was made elsewhere. Raises RunError for one that is not finished."""
+    """What finetune.json says of a task model; empty where it was made elsewhere. Raises RunError where there is none, or none finished."""
+    if not folder.is_dir():
+        raise RunError(f"There is no folder {folder}. Give a task model that `lingraft finetune` made.")
     home = folder.parent if folder.name == MODEL and (folder.parent / FINETUNE).is_file() else folder
     if (home / FINETUNE).is_file():
         return dict(read_json(home / FINETUNE))
-    if (home / STAGES).is_dir():
+    if (home / BEGUN).exists():
         raise RunError(f"{home} holds no finished task model. Run the same `lingraft finetune` command again: it goes on where it stopped.")
     return {}
 
@@ -119,6 +122,8 @@ def _open(path: Path) -> Graft:
     """The graft of a run, or of one language of it. Raises RunError for a folder that holds none, and for a run that is not finished."""
     inside = path.name.startswith(MODEL) and (path.parent / STAGES).is_dir()
     run = Run(path.parent if inside else path)
+    if (run.path / BEGUN).exists():
+        raise RunError(f"{run.path} is a task model, not a graft. Give a run of `lingraft transfer`.")
     if not run.is_complete("model"):
         raise RunError(f"{run.path} is no finished transfer. Run the same `lingraft transfer` command again: it goes on where it stopped.")
     folder, language = path if inside else run.path / MODEL, run.facts.get("language", "und")
@@ -144,10 +149,12 @@ def _check(model: Any, other: Any, known: dict[str, Any], found: Graft, force: b
             f"Which body the task model began with is not known: it has no {FINETUNE}, which `lingraft finetune` writes. "
             f"If it was fine-tuned from the model that {name} was grafted on, say so with --force."
         )
-    if known and known["body"] != body:
+    alone = found.learnt["body_trained"] and not any(found.folder.parent.glob(f"{MODEL}-*"))  # no other language shares its body
+    if known["body"] != body if known else alone:
         why = "this run trained the body itself" if found.learnt["body_trained"] else "the graft was made for another body"
+        began = f"began with {known['body'][:12]}, of {known['model']}" if known else "has another"
         raise RunError(
-            f"{name} does not fit: {why} ({body[:12]}; the task model began with {known['body'][:12]}, of {known['model']}). "
+            f"{name} does not fit: {why} ({body[:12]}; the task model {began}). "
             "Graft that model with a frozen body, or fine-tune from this one."
         )
     if known and found.has_positions and "positions" not in known["frozen"]:

@@ -8,7 +8,7 @@ from lingraft.aids import Given
 from lingraft.grafting import check_phases, operate
 from lingraft.recipe import load_recipe
 from lingraft.request import Request, check_aids, listed, opened
-from lingraft.run import Run
+from lingraft.run import Run, model_folder
 from lingraft.train.loop import Options
 
 
@@ -34,7 +34,7 @@ def transfer(
 ) -> Run:
     """Graft `model` onto the language `to`, and return the run.
 
-    model: folder or hub id of a transformers checkpoint. text: what --text takes. recipe: a name or a TOML file; changes: K=V, as --set.
+    model: folder, run or hub id. text: what --text takes. recipe: a name or a TOML file; changes: K=V, as --set.
     source_text: text of the source's language. parallel: files with a source text, a tab and a target text on each line, or `bundled`.
     lexicon: files of source and target words. vectors: two files, of source and target words. helper: a model of the target's tokens.
     An aid that a recipe does not use is named in a warning. minutes: train about so long, at this machine's speed.
@@ -43,7 +43,7 @@ def transfer(
     """
     given = Given(listed(source_text), listed(parallel), listed(lexicon), listed(vectors), helper)
     chosen = load_recipe(recipe, changes).for_verb("transfer")
-    request = Request(model, to, listed(text), given, chosen, Path(out), seed, minutes, examples)
+    request = Request(model_folder(model), to, listed(text), given, chosen, Path(out), seed, minutes, examples)
     options = options or Options()
     phases = [*chosen.before(only_phase), only_phase] if only_phase else chosen.phases
     with opened(request, restart_from, only_phase=only_phase) as run:

@@ -100,6 +100,10 @@ def test_a_kept_model_scores_by_its_own_head(pico: Callable[[str], Path], treeba
     assert own["scores"]["accuracy"]["mean"] == told["scores"]["accuracy"]["mean"]
     with pytest.raises(LingraftError, match="has no head for the task 'pos'"):
         evaluate(str(pico("bert")), task="pos", evaluation=[str(treebank / "test.conllu")], out=tmp_path / "none")
+    (tmp_path / "names.tsv").write_text("abc\tB-PER\nefg\tO\n\n")
+    with pytest.raises(LingraftError, match="has the labels NOUN, PUNCT, VERB; --eval has B-PER, O"):
+        evaluate(model, task="ner", evaluation=[str(tmp_path / "names.tsv")], out=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_training_stops_early_and_keeps_the_best(pico: Callable[[str], Path], treebank: Path, tmp_path: Path) -> None:

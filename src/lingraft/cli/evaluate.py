@@ -9,7 +9,7 @@ Strings = list[str] | None
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A folder or a hub id.", show_default=False)] = "",
+    model: Annotated[str, typer.Argument(help="A folder, a run or a hub id.", show_default=False)] = "",
     *,
     task: Annotated[str, typer.Option("--task", help="pos, ner, parsing, srl, qa, classify, xnli, glue/cola, …; `--task list` names all.")],
     evaluation: Annotated[

@@ -8,7 +8,7 @@ import typer
 
 
 def probe(
-    model: Annotated[str, typer.Argument(help="A folder or a hub id.")],
+    model: Annotated[str, typer.Argument(help="A folder, a run or a hub id.")],
     name: Annotated[str, typer.Option("--probe", help="structural, wic, scws or syntactic.", metavar="NAME")],
     evaluation: Annotated[Path, typer.Option("--eval", help="What to score on; .gz too.", metavar="PATH")],
     out: Annotated[Path, typer.Option("--out", help="Folder for probe.json, predictions and pictures.", metavar="DIR")],

@@ -9,7 +9,7 @@ Strings = list[str] | None
 
 
 def transfer(
-    model: Annotated[str, typer.Argument(help="Source model: a folder or a hub id.")],
+    model: Annotated[str, typer.Argument(help="Source model: a folder, a run or a hub id.")],
     to: Annotated[str, typer.Option("--to", help="Target language, BCP 47 or ISO 639-3.", metavar="CODE")],
     text: Annotated[
         list[str],
