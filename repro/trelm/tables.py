@@ -261,8 +261,8 @@ def lowest(measure: Measure) -> Measure:
 
 
 def better(text: str, measure: Measure, order: Sequence[tuple[str, str]]) -> str:
-    """Held where the first of each two has more, surely where by more than two standard errors (of fine-tuning seeds alone)."""
-    found = {f"{one} - {other}": (measure(one), measure(other)) for one, other in order}
+    """Held where the first of each two is ahead (+), surely where by more than two standard errors (of fine-tuning seeds alone)."""
+    found = {f"{one} over {other}": (measure(one), measure(other)) for one, other in order}
     gains = {name: (one[0] - other[0], math.hypot(one[1], other[1])) for name, (one, other) in found.items() if one and other}
     return _verdict(text, gains) if gains and len(gains) == len(found) else f"{text}: not measured"
 
