@@ -140,6 +140,8 @@ def test_disjoint_vocabularies_end_in_a_folder_for_each_language_with_one_body(
     assert torch.equal(words["en"][:specials], words["eu"][:specials]), "specials are shared"
     assert not torch.equal(words["en"][specials:], words["eu"][specials:])
     assert results(run)["model/model.safetensors"] == results(run)["model-en/model.safetensors"]
+    with pytest.raises(RunError, match=r"for each of its languages\. Give one of them: .*model-de.*model-eu"):
+        lingraft.swap(run.path / "model-en", graft=run.path, out=tmp_path / "swapped")
 
 
 @pytest.mark.parametrize(

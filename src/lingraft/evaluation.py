@@ -23,7 +23,7 @@ from lingraft.languages import parse
 from lingraft.model.adapters import save_adapters
 from lingraft.model.load import load_config, load_tokenizer
 from lingraft.recipe import changed
-from lingraft.run import EVALUATION, MODEL, Run, model_folder, opened
+from lingraft.run import EVALUATION, Run, called, model_folder, opened
 from lingraft.train.loop import Options
 
 PACKAGES = ("lingraft", "torch", "transformers", "tokenizers", "scikit-learn")
@@ -134,12 +134,6 @@ def _as_it_is(
         write_json(run.path / EVALUATION, {**result, "seeds": [], "training": [], "versions": versions()})
         run.finish("result")
     return dict(read_json(run.path / EVALUATION))
-
-
-def called(model: str) -> str:
-    """How tables call a model: its folder's or its hub id's last name, of a run's folder the run's."""
-    path = Path(model)
-    return (path.parent.name if path.name == MODEL else path.name) or model
 
 
 def scores_of(languages: Mapping[str, Any]) -> list[str]:

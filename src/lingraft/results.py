@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from lingraft.errors import RunError
 from lingraft.files import read_json
-from lingraft.run import EVALUATION, FACTS, SCORES, Run
+from lingraft.run import EVALUATION, FACTS, SCORES, Run, called
 
 PROBE = "probe.json"
 UNSCALED = re.compile(r"(?i)bits|loss|perplexity|likelihood|bleu|pairs$|seconds")
@@ -113,7 +113,8 @@ def _probe(value: dict[str, Any], folder: str) -> dict[str, Any]:
     language = {"scores": value.get("scores"), "baseline": value.get("baseline", {})}
     files = {name: [{"path": path, "sha256": hashes.get(name, "")}] for name, path in value.get("data", {}).items()}
     data = {f"{name} {code}" if name == "evaluation" else name: facts for name, facts in files.items()}
-    return {"name": folder, "task": value.get("probe", "probe"), **value, "data": data, "languages": {code: language}}
+    name = called(str(value.get("model", folder)))
+    return {"name": name, "task": value.get("probe", "probe"), **value, "data": data, "languages": {code: language}}
 
 
 def _run(folder: Path) -> list[Result]:

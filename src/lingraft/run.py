@@ -43,6 +43,12 @@ def opened(out: str | Path) -> Iterator["Run"]:
             raise
 
 
+def called(model: str) -> str:
+    """How tables call a model: its folder's or its hub id's last name, of a run's folder the run's."""
+    path = Path(model)
+    return (path.parent.name if path.name == MODEL else path.name) or model
+
+
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     """Nested tables as one level with dotted keys; lists as they are."""
     if not isinstance(value, Mapping):

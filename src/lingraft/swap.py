@@ -130,6 +130,8 @@ def _open(path: Path) -> Graft:
     if not folder.is_dir():
         there = ", ".join(sorted(model.name for model in run.path.glob(f"{MODEL}*")))
         raise RunError(f"There is no {folder}. {run.path} has {there}.")
+    if folder.name == MODEL and not isinstance(language, str) and (each := sorted(map(str, run.path.glob(f"{MODEL}-*")))):
+        raise RunError(f"{run.path} has a model for each of its languages. Give one of them: {', '.join(each)}.")
     spoken = folder.name.partition("-")[2] or (language if isinstance(language, str) else ", ".join(language))
     return Graft(folder, spoken, learnt(run), run.facts.get("final_body"))
 

@@ -1,20 +1,23 @@
 """Advice from synthetic maps in which the right answers are planted."""
 
+import itertools
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from lingraft.cli import main
 from lingraft.donors import choose as advice
 from lingraft.donors import predict, sampling
-from lingraft.donors.additive import fit, noise_of
+from lingraft.donors.additive import LOOSE, fit, noise_of
 from lingraft.donors.choose import choose
 from lingraft.donors.gains import Gains
 from lingraft.donors.records import Record, Score, cell, write_record
-from lingraft.donors.typology import known, shared
+from lingraft.donors.typology import known, read_own, shared
 from lingraft.errors import LanguageError, RunError
 from lingraft.files import write_json
 
@@ -225,6 +228,30 @@ def test_text_alone_is_enough_for_a_language_without_typology(tmp_path: Path) ->
         choose(grid, "gsw", 2, text=own, corpus=corpus.path)
 
 
+def test_features_of_ones_own_are_enough_and_it_says_on_how_many_it_stands(grid: Path, tmp_path: Path) -> None:
+    rows = ["language\tname\t81A\t49A\tgenus", "gsw\tZurich German\tSVO\t\tGermanic", "de\t\tSVO\t\t"]
+    (tmp_path / "own.tsv").write_text("\n".join(rows))
+    told = choose(grid, "gsw", 2, features=tmp_path / "own.tsv")
+    assert (told["known"], told["name"]) == (False, "Zurich German")
+    assert (told["compared"]["known"], told["compared"]["of"]) == (1, 179)
+    assert told["compared"]["donors"] == {code: 1 if "81A" in known()[code].features else 0 for code in told["compared"]["donors"]}
+    assert any(note.startswith("Of gsw 1 of 179 typological features are known") for note in told["notes"])
+    table = known() | read_own(tmp_path / "own.tsv")
+    assert predict.pair_features("de", "gsw", {}, table)[:3] == [pytest.approx(6 / 11), 1, pytest.approx(np.nan, nan_ok=True)]
+    assert np.isnan(predict.pair_features("de", "gsw", {})[:4]).all()
+    assert choose(grid, "de", 2, features=tmp_path / "own.tsv")["compared"] is None
+    with pytest.raises(LanguageError, match="--features FILE"):
+        choose(grid, "bar", 2, features=tmp_path / "own.tsv")
+
+
+def test_a_share_of_few_features_says_less_than_one_of_many(tmp_path: Path) -> None:
+    few, many = {"1A": "x"}, {f"{i}A": "x" for i in range(90)}
+    alike = [replace(known()["de"], features=some) for some in (few, many)]
+    shares = [predict.pair_features("de", "sv", {}, {"de": one, "sv": one})[0] for one in alike]
+    assert 0.5 < shares[0] < shares[1] == pytest.approx(0.95)
+    assert np.isnan(predict.pair_features("de", "sv", {}, {"de": alike[0], "sv": replace(alike[0], features={})})[0])
+
+
 # what to run next
 
 
@@ -234,8 +261,10 @@ def test_first_come_the_languages_alone_then_a_connected_balanced_design(mode: s
     assert [one.languages for one in cells[:10]] == [(code,) for code in CODES]
     in_pairs = [code for one in cells[10:] for code in one.languages]
     assert {in_pairs.count(code) for code in CODES} == {2}
-    pairs = [tuple(CODES.index(code) for code in one.languages) for one in cells[10:]]
-    assert set(sampling._parts(10, pairs)) == {0}
+    part = list(range(10))
+    for one in cells[10:]:
+        part = sampling._joined(part, tuple(CODES.index(code) for code in one.languages))
+    assert set(part) == {0}
 
 
 def test_every_cell_comes_once_seed_by_seed_and_none_that_is_done() -> None:
@@ -253,8 +282,71 @@ def test_the_pair_whose_order_is_open_is_run_before_one_that_is_settled() -> Non
     ran = [(0, 1), (1, 2), (0, 2), (2, 3), (3, 4), (4, 5), (0, 5)]
     state = (sampling._shown(F, ran, "joint"), np.zeros((6, 6)))
     model = fit(*state)
-    gain = dict(zip([(1, 3), (3, 5)], sampling._settled(model, [(1, 3), (3, 5)], 0.0, "joint"), strict=True))
+    gain = sampling._settled(model, 0.0, "joint")
     assert gain[3, 5] > gain[1, 3]
+
+
+@pytest.mark.parametrize("mode", ["joint", "sequential"])
+def test_what_a_pair_tells_by_the_definition(mode: str) -> None:
+    """Variances of all differences of two sums, before and after each pair."""
+    F, generator = additive_map(5, seed=4), np.random.default_rng(4)
+    noise = 0.02**2 * generator.uniform(0.5, 2, size=F.shape)
+    model = fit(sampling._shown(F, [(0, 1), (1, 2), (2, 3), (3, 4), (0, 4)], mode), noise)
+    told, off = sampling._settled(model, 1e-9, mode), ~np.eye(5, dtype=bool)
+    for pair in [(0, 2), (1, 4)]:
+        expected = 0.0
+        for way in [pair, pair[::-1]] if mode == "joint" else [pair]:
+            seen = model.foreseen(*way, 1e-9)
+            for i, j in itertools.combinations(range(5), 2):
+                rows = ((np.arange(5) == i).astype(float) - (np.arange(5) == j))[:, None] * off
+                for shares in (rows, rows.T):
+                    before, after, apart = model.variance(shares), seen.variance(shares), (shares * model.mean)[off].sum()
+                    expected += (before - after) * norm.pdf(apart / np.sqrt(before)) / np.sqrt(before)
+        assert told[pair] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["joint", "sequential"])
+def test_a_foreseen_outcome_changes_the_model_as_a_fit_with_it_does(mode: str) -> None:
+    F, generator = additive_map(6, seed=5), np.random.default_rng(5)
+    noise = 0.02**2 * generator.uniform(0.5, 2, size=F.shape)
+    ran = [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (0, 5), (1, 4)]
+    shown, usual = sampling._shown(F, ran, mode), 0.03**2
+    fast = fit(shown, noise)
+    for pair in [(0, 2), (3, 5), (2, 5)]:
+        means = fast.mean
+        fast = sampling._foreseen(fast, pair, usual, mode)
+        for way in [pair, pair[::-1]] if mode == "joint" else [pair]:
+            shown[way], noise[way] = means[way], usual
+        plain = fit(shown, noise, variances=fast.variances)
+        off = ~np.eye(6, dtype=bool)
+        for name in ("mean", "additive", "weight", "own"):
+            np.testing.assert_allclose(getattr(fast, name)[off], getattr(plain, name)[off], rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(fast.covariance, plain.covariance, rtol=1e-6, atol=1e-9)
+    assert sampling._foreseen(fast, (0, 1), usual, mode) is fast  # known from another seed
+
+
+def test_the_variances_are_the_likeliest_by_the_density_itself() -> None:
+    F, generator = additive_map(4, seed=6), np.random.default_rng(6)
+    F[0, 1] = F[2, 3] = np.nan
+    noise = 0.05**2 * generator.uniform(0.5, 2, size=F.shape)
+    s, t = np.nonzero(np.isfinite(F))
+    y, usual = F[s, t], np.log(((F - np.nanmean(F)) ** 2)[np.isfinite(F)].mean() / 3)
+
+    def density(variances: np.ndarray) -> float:
+        """Restricted likelihood with the prior, written out over all measured pairs."""
+        donors, recipients, pairs = variances
+        V = donors * (s[:, None] == s) + recipients * (t[:, None] == t) + np.diag(pairs + noise[s, t])
+        inverse, one = np.linalg.inv(V), np.ones(len(y))
+        mean = one @ inverse @ y / (one @ inverse @ one)
+        log = np.linalg.slogdet(V)[1] + np.log(one @ inverse @ one) + (y - mean) @ inverse @ (y - mean)
+        return -float(log / 2 + (((np.log(variances) - usual) / LOOSE) ** 2).sum() / 2)
+
+    chosen = fit(F, noise).variances
+    best = density(chosen)
+    for place, factor in itertools.product(range(3), (0.5, 0.8, 1.25, 2)):
+        other = chosen.copy()
+        other[place] *= factor
+        assert density(other) < best + 0.01
 
 
 def test_active_order_is_no_worse_than_random_on_average_and_ends_at_the_whole_map() -> None:

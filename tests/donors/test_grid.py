@@ -15,9 +15,11 @@ from safetensors.numpy import load_file
 from small_grid import CODES, SMALL, make_corpus, run
 
 from lingraft.donors import grid, running, training
+from lingraft.donors.corpus import read
 from lingraft.donors.records import cell, read_ranks, read_record, read_records
+from lingraft.donors.sampling import propose
 from lingraft.errors import Interrupted, LanguageError, RecipeError, RunError, TextError
-from lingraft.files import locked
+from lingraft.files import locked, read_json, write_json
 from lingraft.train.loop import Options
 
 Call = Callable[..., tuple[int, str, str]]
@@ -80,6 +82,26 @@ def test_done_cells_are_left_alone(whole: Path, corpus: Path) -> None:
 def test_shards_make_the_same_map(whole: Path, corpus: Path, tmp_path: Path) -> None:
     assert [len(run(corpus, tmp_path, shard=(number, 4)).ran) for number in (4, 1, 3, 2)] == [1, 2, 1, 2]
     assert results(tmp_path) == results(whole)
+
+
+def test_only_cells_that_are_named_in_that_order(whole: Path, corpus: Path, tmp_path: Path) -> None:
+    names = ["en+sv.0", "de.0", "sv+de.0", "de.0"]
+    assert run(corpus, tmp_path, only=[]).cells == []
+    assert (tmp_path / "grid.json").exists()
+    assert run(corpus, tmp_path, only=names, shard=(2, 2)).ran == ["de.0"]
+    assert run(corpus, tmp_path, only=names).ran == ["en+sv.0", "de+sv.0"]
+    assert results(tmp_path) == results(whole, "de.0", "de+sv.0", "en+sv.0")
+    assert grid.selected(read(corpus), only=names, languages=["de", "en"]) == [cell("de")]
+    write_json(tmp_path / "grid.json", {**read_json(tmp_path / "grid.json"), "seeds": 2})
+    assert grid.selected(read(corpus), out=tmp_path, only=["de.1"]) == [cell("de", seed=1)]
+
+
+def test_what_is_to_be_run_next_can_be_run_until_nothing_is_left(corpus: Path, tmp_path: Path) -> None:
+    run(corpus, tmp_path, only=[])
+    batches = []
+    while names := [one.name for one in propose(tmp_path, 3)]:
+        batches.append(run(corpus, tmp_path, engine="batched", only=names).ran)
+    assert [sorted(names) for names in batches] == [["de.0", "en.0", "sv.0"], ["de+en.0", "de+sv.0", "en+sv.0"]]
 
 
 def test_interrupted_at_a_step_and_gone_on_with(whole: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,6 +262,9 @@ def test_another_grid_is_refused(corpus: Path, whole: Path, tmp_path: Path) -> N
     [
         ({"languages": ["de", "xx"]}, LanguageError, "no language 'xx'"),
         ({"sets": ["de+xx"]}, LanguageError, "no language 'xx'"),
+        ({"only": ["de+en.0", "de+sw.0"]}, RecipeError, "no cell 'de\\+sw.0'. Did you mean 'de\\+sv.0'"),
+        ({"only": ["de.1"]}, RecipeError, "no cell 'de.1'"),
+        ({"only": ["de-then-en.0"]}, RecipeError, "as --mode trains them"),
         ({"sets": ["de+en+de"]}, TextError, "names a language twice"),
         ({"shard": (3, 2)}, RecipeError, "--shard 3/2"),
         ({"changes": ["layer=2"]}, RecipeError, "Did you mean 'layers'"),

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lingraft.cli import app
+from lingraft.donors.typology import Typology
 from lingraft.errors import RunError
 from lingraft.explorer.build import Scores, clustered, data, embedded, explore
 from lingraft.files import write_json
@@ -24,13 +25,35 @@ SCORES: dict[str, Any] = {
 
 
 def test_numbers_go_in_as_they_are_and_gaps_are_filled_from_wals(tmp_path: Path) -> None:
-    shown = data(Scores.model_validate(SCORES))
+    shown = data(Scores.model_validate(SCORES), {})
     assert [language["code"] for language in shown["languages"]] == ["fi", "sv", "zz"]
     assert shown["F"] == [[1, 0, 0.25, None, None, None], [1, 2, 0.1, 0.05, 0.15, 2], [0, 1, -0.5, None, None, None]]
     finnish, swedish, unknown = shown["languages"]
     assert (finnish["family"], finnish["features"]["81A"], swedish["script"]) == ("Uralic", "SVO", "Latn")
     assert (unknown["name"], unknown["family"], unknown["D"], unknown["features"]) == ("zz", "unknown", None, {})
     assert set(shown["features"]) == set(finnish["features"]) | set(swedish["features"])
+
+
+def test_a_language_that_wals_does_not_have_and_a_file_that_knows_it(tmp_path: Path) -> None:
+    languages = {**SCORES["languages"], "zz": {"name": "Zz", "script": "Latn", "family": None, "genus": None}}
+    write_json(tmp_path / "scores" / "scores.json", {**SCORES, "languages": languages})
+    assert '"family":"unknown"' in explore(tmp_path, tmp_path / "site").read_text()
+    own = {"zz": Typology("zz", "Zett", "Isolate", "Z", "", 1.0, 2.0, {"81A": "VSO", "tone": "yes"}, "Cyrl")}
+    shown = data(Scores.model_validate({**SCORES, "languages": languages}), own)
+    *_, told = shown["languages"]
+    assert [told[name] for name in ("name", "script", "family", "genus", "features")] == [
+        "Zett",
+        "Cyrl",
+        "Isolate",
+        "Z",
+        own["zz"].features,
+    ]
+    assert (shown["features"]["81A"], shown["features"]["tone"]) == ("Order of Subject, Object and Verb", "(own)")
+    (tmp_path / "own.tsv").write_text("language\ttone\nfi\tno\n")
+    done = CliRunner().invoke(
+        app, ["donors", "explore", str(tmp_path), "--out", str(tmp_path / "two"), "--features", str(tmp_path / "own.tsv")]
+    )
+    assert done.exit_code == 0 and '"tone":"(own)"' in (tmp_path / "two" / "index.html").read_text()
 
 
 def test_what_is_alike_stands_side_by_side() -> None:

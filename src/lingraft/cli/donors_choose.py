@@ -55,9 +55,13 @@ def _print_donors(told: dict[str, Any]) -> None:
 
     console = Console()
     compared = told["compared"]
-    donors = Table(f"donors for {told['for']}", "", *map(_right, ("gain", "95 % interval", "features compared" if compared else "measured")))
+    donors = Table(
+        f"donors for {told['for']}", "", *map(_right, ("gain", "95 % interval", "features compared" if compared else "measured"))
+    )
     for donor in told["donors"]:
-        basis = f"{compared['donors'][donor['code']]} of {compared['of']}" if compared else _percent(donor["F"]) if donor["measured"] else "no"
+        basis = (
+            f"{compared['donors'][donor['code']]} of {compared['of']}" if compared else _percent(donor["F"]) if donor["measured"] else "no"
+        )
         donors.add_row(donor["code"], donor["name"], *_gain(donor), basis)
     sets = Table("set", "languages", *map(_right, ("gain", "95 % interval")))
     for name, some in told["sets"].items():

@@ -54,8 +54,8 @@ def choose(
     is known of languages, see `typology.read_own`; it names them, and counts where the language was never run. seed: of the random set.
 
     Returns {"for", "name", "known", "donors": [{"code", "name", "gain", "low", "high", "measured", "F"}], "sets": {most, least, random,
-    control: {"languages", "gain", "low", "high"}}, "error", "compared", "notes"}; "known" says whether the language was run; "compared" is of
-    one that was not, see `predict.compared`.
+    control: {"languages", "gain", "low", "high"}}, "error", "compared", "notes"}; "known" says whether the language was run;
+    "compared" is of one that was not, see `predict.compared`.
     Raises RunError where there is no map, or it has no `size` donors; LanguageError where nothing is known of the language.
     """
     check_grid(Path(grid))
@@ -173,11 +173,16 @@ def notes(found: Gains, code: str, outlook: Outlook) -> list[str]:
     if outlook.compared is None and found.seeds == 1:
         told.append("One seed: intervals leave out how much a number moves from seed to seed.")
     if outlook.compared is not None:
-        of, both = outlook.compared, sorted(outlook.compared["donors"].values())
-        told.append(
-            f"Of {code} {of['known']} of {of['of']} typological features are known; with a donor it is compared in {both[0]} to {both[-1]} of "
-            f"them (median {np.median(both):.0f}), the map's languages with each other in {of['map'][0]} to {of['map'][2]} ({of['map'][1]:.0f})."
-        )
+        told.append(_basis(code, **outlook.compared))
     if found.missing:
         told.append(f"{len(found.missing)} cells of the map are missing.")
     return told
+
+
+def _basis(code: str, known: int, of: int, donors: Mapping[str, int], among: Sequence[float]) -> str:
+    """How much typology a prediction stands on, as a sentence."""
+    both, (least, median, most) = sorted(donors.values()), among
+    return (
+        f"Of {code} {known} of {of} typological features are known; with a donor it is compared in {both[0]} to {both[-1]} of them "
+        f"(median {np.median(both):.0f}), the map's languages with each other in {least} to {most} ({median:.0f})."
+    )

@@ -79,16 +79,20 @@ def _plan(out: Path) -> dict[str, Any]:
 
 
 def named(names: Sequence[str], known: Sequence[Cell]) -> list[Cell]:
-    """Cells by their names. Raises RecipeError for one that there is not."""
+    """Cells by their names, languages that are joined by + in any order. Raises RecipeError for one that there is not."""
     table = {one.name: one for one in known}
+    found: dict[Cell, None] = {}
     for name in names:
-        if name not in table:
+        languages, dot, seed = name.rpartition(".")
+        chosen = table.get("+".join(sorted(languages.split("+"))) + dot + seed)
+        if chosen is None:
             close = difflib.get_close_matches(name, table, n=1)
             raise RecipeError(
                 f"The grid has no cell {name!r}. {f'Did you mean {close[0]!r}? ' if close else ''}"
                 "A name ends in a seed (see --seeds) and is of one language or two as --mode trains them, or of a set given with --sets."
             )
-    return [table[name] for name in dict.fromkeys(names)]
+        found[chosen] = None
+    return list(found)
 
 
 def settings_of(corpus: Corpus, mode: Mode, recipe: str, changes: Sequence[str]) -> dict[str, Any]:

@@ -238,7 +238,7 @@ def outlook(
 
 def compared(code: str, languages: Sequence[str], table: Mapping[str, Typology]) -> dict[str, Any]:
     """How much typology a prediction for the language `code` stands on: {"known": features of it, "of": all that there are, "donors":
-    {donor: those known of both}, "map": [least, median, most] known of both in pairs of the map's languages, which the check is made with}.
+    {donor: those known of both}, "among": [least, median, most] known of both in pairs of the map's languages, of which the check is made}.
     """
     sets = {one: table[one].features.keys() if one in table else set[str]() for one in (code, *languages)}
     pairs = [len(sets[one] & sets[other]) for one, other in itertools.combinations(languages, 2)]
@@ -246,5 +246,5 @@ def compared(code: str, languages: Sequence[str], table: Mapping[str, Typology])
         "known": len(sets[code]),
         "of": len(set[str]().union(*(language.features for language in table.values()))),
         "donors": {donor: len(sets[donor] & sets[code]) for donor in languages},
-        "map": [min(pairs), float(np.median(pairs)), max(pairs)],
+        "among": [min(pairs), float(np.median(pairs)), max(pairs)],
     }

@@ -128,7 +128,7 @@ def _lowered(mean: Array, trusted: Array, own: Array, covariance: Array) -> Arra
     """(n, n) the same for the order of the rows' sums alone, times the variance of what is observed. mean, own: as in `Additive`;
     trusted (n, n): how far a pair hangs on the effects, whose covariance is (2n + 1, 2n + 1). The diagonals are 0.
 
-    With Δ a sum's covariance with the observation, the cost is lowered by the sum of φ/√v (Δ_i − Δ_j)² over i and j: a quadratic form of
+    With Δ a sum's covariance with the observation, the cost is lowered by the sum of φ/√v (Δ_i − Δ_j)² over pairs i, j: a quadratic form of
     a graph's Laplacian, in Δ = trusted · (covariance with μ + d_s + r_t) + own, so that all observations are had from one product.
     """
     n, total = len(mean), trusted.sum(axis=1)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from lingraft.errors import LanguageError, TextError
 from lingraft.evaluate.formats import records
@@ -92,10 +93,10 @@ def _check_columns(columns: list[str], place: str) -> None:
 def _own(code: str, name: str, row: Mapping[str, str], place: str) -> Typology:
     """A row of a file, its columns but for language and name. Raises TextError, LanguageError."""
     before = known().get(code, Typology(code, name, "", "", "", math.nan, math.nan, {}))
-    told = {column: row[column] for column in ("family", "genus") if row.get(column)}
+    told: dict[str, Any] = {column: row[column] for column in ("family", "genus") if row.get(column)}
     if row.get("script"):
         told["script"] = parse(f"{code.split('-')[0]}-{row['script']}").script
-    degrees = {column: _degrees(row[column], column, place) for column in ("latitude", "longitude") if row.get(column)}
+    degrees: dict[str, Any] = {column: _degrees(row[column], column, place) for column in ("latitude", "longitude") if row.get(column)}
     if len(degrees) == 1:
         raise TextError(f"{place}: {next(iter(degrees))} stands alone. Give both latitude and longitude, or neither.")
     own = {column: _spelt().get((column, value.lower()), value) for column, value in row.items() if value and column not in COLUMNS}
@@ -116,7 +117,9 @@ def _degrees(text: str, column: str, place: str) -> float:
     except ValueError:
         degrees = math.nan
     if not -most <= degrees <= most:
-        raise TextError(f"{place}: the {column} is {text!r}. It must be a number of degrees from -{most} to {most}, south and west below 0.")
+        raise TextError(
+            f"{place}: the {column} is {text!r}. It must be a number of degrees from -{most} to {most}, south and west below 0."
+        )
     return degrees
 
 
@@ -132,7 +135,7 @@ def distance(one: Typology, other: Typology) -> float:
     a, b = math.radians(one.latitude), math.radians(other.latitude)
     turn = math.radians(one.longitude - other.longitude)
     haversine = math.sin((a - b) / 2) ** 2 + math.cos(a) * math.cos(b) * math.sin(turn / 2) ** 2
-    return math.degrees(2 * math.asin(math.sqrt(min(1.0, haversine))))
+    return math.degrees(2 * math.asin(math.sqrt(min(haversine, 1.0))))  # in this order nan stays nan
 
 
 def shared(one: Typology, other: Typology) -> tuple[int, int]:
