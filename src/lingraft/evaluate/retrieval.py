@@ -100,15 +100,15 @@ def accuracies(rows: Array) -> dict[str, float]:
     return {"accuracy": float(forward + backward) / 2, "accuracy_forward": float(forward), "accuracy_backward": float(backward)}
 
 
-def retrieval_rows(
+def retrieval_scores(
     model: Any,
     tokenizer: Any,
     pairs: Sequence[Pair],
     source: tuple[Any, Any] | None = None,
     layer: int | None = None,
     csls: bool = False,
-) -> Array:
-    """(n, 2) what `hits` finds with a multilingual model, or with two whose spaces are one.
+) -> dict[str, float]:
+    """accuracy, accuracy_forward (source to target), accuracy_backward of a multilingual model, or of two whose spaces are one.
 
     source: model and tokenizer of the source side, where they are others. Raises ModelError where the widths of the two differ.
     """
@@ -118,12 +118,7 @@ def retrieval_rows(
         raise ModelError(f"States of {widths} numbers cannot be compared. Give a source model of the same width, such as the one grafted.")
     sources = sentence_vectors(source_model, source_tokenizer, [one for one, _ in pairs], layer)
     targets = sentence_vectors(model, tokenizer, [other for _, other in pairs], layer)
-    return hits(sources, targets, csls)
-
-
-def retrieval_scores(model: Any, tokenizer: Any, pairs: Sequence[Pair], **options: Any) -> dict[str, float]:
-    """accuracy, accuracy_forward (source to target), accuracy_backward; options as of `retrieval_rows`."""
-    return accuracies(retrieval_rows(model, tokenizer, pairs, **options))
+    return accuracies(hits(sources, targets, csls))
 
 
 def baseline(pairs: Sequence[Pair]) -> dict[str, float]:
