@@ -8,9 +8,8 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from lingraft.donors.records import Mode, Ranks, Record, cell, read_ranks, read_records
+from lingraft.donors.records import Mode, Ranks, Record, cell, read_plan, read_ranks, read_records
 from lingraft.errors import RunError, suggest
-from lingraft.files import read_json
 
 Array = NDArray[Any]
 DRAWS, LEVEL = 1000, 0.95
@@ -51,7 +50,7 @@ def gains(grid: Path, mode: Mode | None = None, draws: int = DRAWS, seed: int = 
     records = read_records(grid)
     if not records:
         raise RunError(f"{grid} has no finished cells. Run them with: lingraft donors run CORPUS --out {grid}")
-    plan = read_json(grid / "grid.json") if (grid / "grid.json").exists() else {}
+    plan = read_plan(grid)
     chosen = _mode(grid, records, plan, mode)
     languages, seeds = _languages(records, plan), _seeds(records, plan)
     generator = np.random.default_rng(seed)

@@ -9,12 +9,12 @@ from typing import Any, Literal
 from lingraft.donors import by_recipe
 from lingraft.donors.corpus import Corpus, read
 from lingraft.donors.ray_engine import RayOptions, run_on_ray
-from lingraft.donors.records import Cell, Mode, cell, read_record
+from lingraft.donors.records import Cell, Mode, cell, read_plan, read_record
 from lingraft.donors.running import Outcome, Told, chunks, run_here
 from lingraft.donors.settings import GridSettings
 from lingraft.donors.training import Kit, choose_epochs, previous
 from lingraft.errors import LanguageError, RecipeError, RunError, TextError, suggest
-from lingraft.files import fingerprint, locked, read_json, write_json
+from lingraft.files import fingerprint, locked, write_json
 from lingraft.recipe import changed
 
 Engine = Literal["local", "batched", "ray"]
@@ -67,15 +67,10 @@ def selected(
     if not 1 <= first <= every:
         raise RecipeError(f"--shard {first}/{every}: the first number is from 1 to the second.")
     if only is not None and out is not None:
-        seeds = max(seeds, _plan(out).get("seeds", 1))
+        seeds = max(seeds, read_plan(out).get("seeds", 1))
     all_cells = cells(corpus.languages, mode, seeds, read_sets(sets, corpus.languages))
     wanted = all_cells if only is None else named(only, all_cells)
     return [one for one in wanted if set(one.languages) <= chosen][first - 1 :: every]
-
-
-def _plan(out: Path) -> dict[str, Any]:
-    """grid.json, where there is one."""
-    return dict(read_json(out / "grid.json")) if (out / "grid.json").exists() else {}
 
 
 def named(names: Sequence[str], known: Sequence[Cell]) -> list[Cell]:
@@ -113,7 +108,7 @@ def open_grid(corpus: Corpus, out: Path, seeds: int, sets: Sequence[Sequence[str
     corpus, mode or settings."""
     settings: dict[str, Any] = made["settings"].model_dump(mode="json")
     facts = {"corpus": corpus.fingerprint, "mode": made["mode"], "settings": settings, "recipe": made["recipe"]}
-    before = _plan(out) or facts
+    before = read_plan(out) or facts
     if any(before[name] != facts[name] for name in facts):
         other = [f"{key} = {value!r}" for key, value in before["settings"].items() if value != settings.get(key)]
         was = ["on another corpus"] * (before["corpus"] != facts["corpus"]) + [f"in mode {before['mode']}"] * (

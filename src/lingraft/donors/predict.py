@@ -12,9 +12,9 @@ from scipy import stats
 from lingraft.donors.additive import Array, fit
 from lingraft.donors.choose import Outlook
 from lingraft.donors.gains import Gains
+from lingraft.donors.records import read_plan
 from lingraft.donors.typology import Typology, distance, known, shared
 from lingraft.errors import LanguageError, RunError, TextError
-from lingraft.files import read_json
 from lingraft.languages import UNKNOWN_SCRIPT, parse
 from lingraft.text.read import lines
 
@@ -83,7 +83,7 @@ def read_tokens(grid: Path, languages: Sequence[str], code: str, text: str | Pat
     if corpus is None:
         raise RunError("--text is compared with the text of the map's languages. Say where that is with --corpus CORPUS.")
     found = read(corpus)
-    plan = read_json(grid / "grid.json") if (grid / "grid.json").exists() else {}
+    plan = read_plan(grid)
     if plan.get("corpus", found.fingerprint) != found.fingerprint:
         raise RunError(f"{grid} was run on another corpus than {corpus}. Give that one as --corpus.")
     tokenizer = Tokenizer.from_file(str(found.tokenizer / "tokenizer.json"))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,11 @@ class Record(BaseModel):
     seconds: float
     engine: str = Field(description="what ran it: local, batched, ray")
     recipe: str = Field("", description="fingerprint of corpus and settings: cells are compared only where they are the same")
+
+
+def read_plan(grid: Path) -> dict[str, Any]:
+    """What grid.json says of a grid: corpus, languages, mode, seeds, sets, settings; nothing where it is not there."""
+    return dict(read_json(grid / "grid.json")) if (grid / "grid.json").exists() else {}
 
 
 def write_record(folder: Path, record: Record, ranks: Mapping[str, Ranks], model: Path | None = None) -> None:

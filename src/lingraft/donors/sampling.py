@@ -11,9 +11,9 @@ from scipy.stats import rankdata
 from lingraft.donors.additive import Additive, Array, fit, noise_of, variance_of_pairs
 from lingraft.donors.choose import check_grid
 from lingraft.donors.gains import Gains, gains
-from lingraft.donors.records import Cell, Mode, cell, read_records
+from lingraft.donors.records import Cell, Mode, cell, read_plan, read_records
 from lingraft.errors import RunError
-from lingraft.files import atomic_write, read_json
+from lingraft.files import atomic_write
 
 Pair = tuple[int, int]
 Belief = tuple[Additive, float]
@@ -215,7 +215,7 @@ def propose(grid: str | Path, number: int, mode: Mode | None = None) -> list[Cel
     """`next_cells` of a grid, from its records. Raises RunError where it is none."""
     grid = Path(grid)
     check_grid(grid)
-    plan, records = (read_json(grid / "grid.json") if (grid / "grid.json").exists() else {}), read_records(grid)
+    plan, records = read_plan(grid), read_records(grid)
     languages = list(plan.get("languages") or sorted({code for record in records.values() for code in record.cell.languages}))
     chosen: Mode = mode or plan.get("mode") or "joint"
     seeds = max([plan.get("seeds", 1), *(record.cell.seed + 1 for record in records.values())])
