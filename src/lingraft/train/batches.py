@@ -36,6 +36,11 @@ class Inputs:
 LENGTHS = ("attention_mask", "target_mask")  # of what goes in, and of what comes out
 
 
+def rounded(longest: int, length: int) -> int:
+    """Tokens of a row that has room for the longest, `length` at most."""
+    return min(length, -(-longest // MULTIPLE) * MULTIPLE)
+
+
 def shortest_first(inputs: Inputs) -> Inputs:
     """The rows in the order of their lengths; as they are where none is filled up."""
     masks = [inputs.more[name] for name in LENGTHS if name in inputs.more]
@@ -146,7 +151,7 @@ class Sentences:
     def read(self, indices: Ids, keys: Keys | None = None) -> Inputs:
         """(len(indices), longest) ids, with their attention mask. keys: not needed."""
         sizes, around = self.cut(indices), len(self.before) + len(self.after)
-        width = min(self.length, -(-(int(sizes.max()) + around) // MULTIPLE) * MULTIPLE)
+        width = rounded(int(sizes.max()) + around, self.length)
         columns, ends = np.arange(width), (sizes + len(self.before))[:, None]
         ids = np.full((len(indices), width), self.pad, dtype=np.int64)
         ids[:, : len(self.before)] = self.before

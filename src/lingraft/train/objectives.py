@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from lingraft.train.batches import LENGTHS, MULTIPLE, Ids, Inputs
+from lingraft.train.batches import LENGTHS, Ids, Inputs, rounded
 
 NOT_ASKED = -100  # what torch's cross entropy passes over
 SAME_AS = {"target_mask": "attention_mask", "target_language": "languages"}  # of the output, and the input's that stands in for it
@@ -66,8 +66,7 @@ def _cut(example: Example) -> Example:
     """Without the columns in which all rows are filled up."""
     masks = [example.more[name].any(axis=0) for name in LENGTHS if name in example.more]
     length = example.inputs.shape[1]
-    longest = max((int(np.flatnonzero(mask)[-1]) + 1 for mask in masks if mask.any()), default=length)
-    kept = min(length, -(-longest // MULTIPLE) * MULTIPLE)
+    kept = rounded(max((int(np.flatnonzero(mask)[-1]) + 1 for mask in masks if mask.any()), default=length), length)
     if kept == length:
         return example
     rows, columns = np.divmod(example.positions, length)
