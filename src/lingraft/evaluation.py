@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel
 
 from lingraft.errors import LingraftWarning, ModelError, RunError, TextError, suggest
 from lingraft.evaluate.bootstrap import combined_interval, summary
@@ -78,17 +79,16 @@ def evaluate(
     load_config(model)
     read = {code: read_examples(chosen, [path]) for code, path in texts.items()}
     exam = Exam(model, task, chosen, read_examples(chosen, train), read_examples(chosen, development), read, settings)
-    inputs = {"model": model, "task": task, "settings": settings.model_dump(), "data": digests(train, development, texts)}
+    inputs = _inputs(model, task, settings, digests(train, development, texts))
     with opened(out) as run:
         run.begin("result", inputs)
-        run.begin("weights", weights := _weights(model))
         for seed in range(seeds if train else 1):
             if not run.begin(f"seed.{seed}", inputs):
                 _one_seed(exam, seed, run.path / "seeds" / str(seed), keep, options or Options())
                 run.finish(f"seed.{seed}")
         if not is_main_process():
             return {}
-        result = {"name": name or called(model), **inputs, "weights": weights, **_summary(exam, run, seeds if train else 1)}
+        result = {"name": name or called(model), **inputs, **_summary(exam, run, seeds if train else 1)}
         write_json(run.path / EVALUATION, {**result, "versions": versions()})
         run.finish("result")
     return dict(read_json(run.path / EVALUATION))
@@ -102,11 +102,10 @@ def _as_it_is(
         raise RunError(f"{task!r} measures the model as it is: it takes no --train, --dev and --seeds.")
     measure = MEASURES[task]
     settings = changed(measure.settings, {}, changes)
-    inputs = {"model": model, "task": task, "settings": settings.model_dump(), "data": digests([], [], texts)}
+    inputs = _inputs(model, task, settings, digests([], [], texts))
     load_config(model)
     with opened(out) as run:
         run.begin("result", inputs)
-        run.begin("weights", weights := _weights(model))
         for code, path in texts.items():
             file = run.path / "texts" / f"{code}.json"
             if not file.exists():
@@ -125,7 +124,6 @@ def _as_it_is(
         result = {
             "name": name or called(model),
             **inputs,
-            "weights": weights,
             "main": measure.main,
             "scores": means,
             "baseline": guesses,
@@ -166,9 +164,10 @@ def read_examples(task: Task, places: Sequence[str]) -> list[Any]:
     return found
 
 
-def _weights(model: str) -> dict[str, str]:
-    """SHA-256 of a model's folder, which may have another model in it tomorrow; nothing of a hub id."""
-    return {"sha256": files_digest(Path(model))} if Path(model).is_dir() else {}
+def _inputs(model: str, task: str, settings: BaseModel, data: dict[str, Any]) -> dict[str, Any]:
+    """All that decides what comes out. weights: SHA-256 of the model's folder, which may hold another tomorrow; None for a hub id."""
+    weights = files_digest(Path(model)) if Path(model).is_dir() else None
+    return {"model": model, "weights": weights, "task": task, "settings": settings.model_dump(), "data": data}
 
 
 def digests(train: Sequence[str], development: Sequence[str], texts: Mapping[str, str]) -> dict[str, Any]:

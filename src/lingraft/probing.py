@@ -38,6 +38,8 @@ def probe(
     """
     if probe not in PROBES:
         raise RunError(f"There is no probe {probe!r}. {suggest(probe, PROBES)}")
+    if not PROBES[probe].is_trained and (train or development):
+        raise RunError(f"The {probe} probe is not trained: it takes no --train and --dev.")
     model, settings = model_folder(model), changed(PROBES[probe].settings, {}, changes or [])
     places = {"train": train, "development": development, "evaluation": evaluation}
     data = {name: Path(place) for name, place in places.items() if place is not None}

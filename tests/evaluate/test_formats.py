@@ -199,6 +199,7 @@ def test_the_hub_gives_labels_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
 WRONG = {
     "no column": ("classify", "a.tsv", "one\tlabel\nx\ty\n", "", r"line 2: no column holds the text \(there are 'one', 'label'\)"),
     "no such column": ("classify", "a.csv", "text,label\nx,y\n", "#label=lable", r"line 2 has no column 'lable'. Did you mean 'label'"),
+    "a column twice": ("xnli", "a.tsv", "premise\tpremise\tlabel\nx\ty\tz\n", "", r"line 1: there are two columns 'premise'"),
     "too few columns": ("xnli", "a.tsv", "premise\thypothesis\tlabel\nx\ty\n", "", r"line 2 has 2 columns, but there should be 3"),
     "a strange label": ("xnli", "a.tsv", "premise\thypothesis\tlabel\nx\ty\tmaybe\n", "", r"line 2: 'maybe' is not a label of this task"),
     "an empty label": ("classify", "a.tsv", "text\tlabel\nx\ty\nx\t\n", "", r"line 3, column 'label' holds no label"),

@@ -85,7 +85,7 @@ def test_no_mask_token_is_an_error(pico):
 def test_measures_of_a_text_agree_with_each_other(pico, world, tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("\n".join(world.plain.read_text().splitlines()[:12]))
-    settings = EvaluationSettings(suites=["language_model"])
+    settings = EvaluationSettings()
     masked = load_source(str(pico("bert")), seed=0)
     scores = language_model_scores(masked.model, masked.tokenizer, Corpus("und", (str(path),), TextSettings()), settings, length=32)
     assert scores["bits_per_token"] == pytest.approx(scores["loss"] / math.log(2))
@@ -115,6 +115,4 @@ def test_empty_text_is_an_error(pico, tmp_path):
     path.write_text("\n\n")
     source = load_source(str(pico("bert")), seed=0)
     with pytest.raises(TextError):
-        language_model_scores(
-            source.model, source.tokenizer, Corpus("und", (str(path),), TextSettings()), EvaluationSettings(suites=["language_model"])
-        )
+        language_model_scores(source.model, source.tokenizer, Corpus("und", (str(path),), TextSettings()), EvaluationSettings())

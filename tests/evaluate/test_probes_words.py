@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from lingraft.errors import TextError
+from lingraft.errors import RunError, TextError
 from lingraft.evaluate.probes.scws import cosines, read_ratings
 from lingraft.evaluate.probes.states import load_encoder, marked_states, word_states
 from lingraft.evaluate.probes.wic import features, read_pairs
@@ -131,6 +131,8 @@ def test_scws_is_the_rank_correlation_of_cosines(pico: Callable[[str], Path], tm
     found = probe(str(pico("bert")), probe="scws", evaluation=tmp_path / "ratings.txt", out=tmp_path / "out", seeds=3)
     assert found["scores"]["spearman"]["n"] == 1 and found["scores"]["spearman"]["sd"] is None
     assert found["layer"] == 2
+    with pytest.raises(RunError, match="is not trained: it takes no --train"):
+        probe(str(pico("bert")), probe="scws", train=tmp_path / "ratings.txt", evaluation=tmp_path / "ratings.txt", out=tmp_path / "no")
     predictions = [json.loads(line)["predicted"] for line in (tmp_path / "out/predictions.jsonl").read_text().splitlines()]
     assert predictions[0] == pytest.approx(1, abs=1e-5) and max(predictions[1], predictions[3]) < predictions[2]
     expected = spearmanr(predictions, [rating for _, _, rating in lines]).statistic

@@ -161,6 +161,8 @@ def _table(file: str, rows: Iterator[tuple[int, list[str]]], layout: Layout) -> 
     for number, row in rows:
         if not header:
             header = row
+            if twice := sorted({name for name in row if row.count(name) > 1}):
+                raise TextError(f"{file}, line {number}: there are two columns {twice[0]!r}. Rename one of them.")
         elif len(row) == len(header):
             yield f"{file}, line {number}", dict(zip(header, row, strict=True))
         elif layout.lenient:

@@ -1,7 +1,5 @@
 """What is measured at the end of a run."""
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -10,7 +8,6 @@ class EvaluationSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    suites: list[Literal["language_model"]] = Field(["language_model"], description="what is measured")
     seed: int = Field(12345, ge=0, description="seed of the masks: the same for every model that is to be compared")
     mask_rate: float = Field(0.15, gt=0, lt=1, description="share of the tokens, and of the words, that are masked")
     max_characters: int = Field(100_000, ge=100, description="how much of the held-out text is read")

@@ -52,11 +52,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """answer(question) -> scores. Raises LingraftError for what the user gave wrong."""
+    """answer(question) -> scores. Raises LingraftError for what the user gave wrong. is_trained: on data of its own, from several seeds."""
 
     settings: type[ProbeSettings]
     answer: Callable[[Question], Answer]
     about: str
+    is_trained: bool = True
 
 
 def read_lines(path: Path) -> list[str]:
