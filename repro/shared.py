@@ -1,16 +1,20 @@
-"""What the studies from MiniLM share (no script itself): text and parallel text cut from DATA, the English model that they start from.
+"""What the studies share (no script itself): text and parallel text cut from DATA, verdicts on claims; of the studies from MiniLM the
+English model that they start from.
 
-The English model lies in OUT/bodies/en: studies that are given the same --out train it once.
+It lies in OUT/bodies/en: studies that are given the same --out train it once.
 """
 
 import argparse
 import gzip
 import lzma
+import math
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
+Number = tuple[float, float]
+"""A mean, and its standard error over fine-tuning seeds (0: one training)."""
 SIZE, LENGTH, BATCH, CHARACTERS = 8_000, 128, 16, 10_000_000
 BODY_STEPS, BODY_RATE = 1000, "3e-4"
 
@@ -69,3 +73,17 @@ def options(name: str) -> Any:
         print(f"  {name}: {phase} {step} of {total}, loss {loss:.3f}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
 
     return Options(progress=progress, log_steps=50)
+
+
+def gain(one: Number, other: Number) -> Number:
+    """By how much one is ahead of the other."""
+    return one[0] - other[0], math.hypot(one[1], other[1])
+
+
+def verdict(text: str, gains: dict[str, Number]) -> str:
+    """A claim, held where every gain is above 0; surely, where each is by more than two standard errors. Shown are two of them."""
+    held, failed = all(mean > 0 for mean, _ in gains.values()), all(mean <= 0 for mean, _ in gains.values())
+    sure = held != failed and all(error and abs(mean) > 2 * error for mean, error in gains.values())
+    says = "held" if held else "did not hold" if failed else "held in part"
+    each = ", ".join(f"{name} {mean:+.2f}{f' ± {2 * error:.2f}' if error else ''}" for name, (mean, error) in gains.items())
+    return f"{text}: {says}{', surely' if sure else ''} ({each})"

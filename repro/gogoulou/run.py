@@ -5,7 +5,6 @@ python repro/gogoulou/run.py --table                     the paper's tables 2 to
 """
 
 import argparse
-import lzma
 import sys
 import time
 from collections.abc import Iterator
@@ -14,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import study
+from shared import options, text
 from tables import print_tables
 
 SIZE, LENGTH, BATCH = 8_000, 128, 16
@@ -108,15 +109,9 @@ def architecture(out: Path) -> str:
     return str(folder)
 
 
-def text(corpus: Corpus, name: str, given: argparse.Namespace) -> str:
-    """The first characters of a corpus as one file, up to a line's end."""
-    from lingraft.files import write_text
-
-    path = given.out / "text" / f"{name}.txt"
-    if not path.exists():
-        whole = "\n\n".join(lzma.decompress((given.data / "text" / f"{file}.txt.xz").read_bytes()).decode() for file in corpus.files)
-        write_text(path, whole[: corpus.characters].rpartition("\n")[0] + "\n")
-    return str(path)
+def read(corpus: Corpus, name: str, given: argparse.Namespace) -> str:
+    """The first characters of a corpus as one file."""
+    return text(name, corpus.files, given, corpus.characters)
 
 
 def transferred(name: str, given: argparse.Namespace) -> Any:
@@ -137,28 +132,17 @@ def transferred(name: str, given: argparse.Namespace) -> Any:
         "phases.train.dropout=0.0",
     ]
     vocabulary = [] if arm == "source vocabulary" else ["tokenizer.algorithm=wordpiece", f"tokenizer.size={SIZE}"]
-    own = text(SOURCES[source], source, given) if arm.startswith("rank") else ""
+    own = read(SOURCES[source], source, given) if arm.startswith("rank") else ""
     return lingraft.transfer(
         str(transferred(source, given).path / "model") if arm else architecture(given.out),
         to=corpus.language,
-        text=text(corpus, "en" if english else name, given),
+        text=read(corpus, "en" if english else name, given),
         recipe=recipe,
         source_text=[own] if own else [],
         changes=[*same, *vocabulary, "text.normalisation=NFC", *changes],
         out=given.out / "runs" / name.replace(" > ", "-").replace(", ", "-").replace(" ", "-"),
-        options=_options(name),
+        options=options(name),
     )
-
-
-def _options(name: str) -> Any:
-    from lingraft.train.loop import Options
-
-    began = time.monotonic()
-
-    def progress(phase: str, step: int, total: int, loss: float) -> None:
-        print(f"  {name}: {phase} {step} of {total}, loss {loss:.3f}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-
-    return Options(progress=progress, log_steps=50)
 
 
 def measure(cell: str, name: str, given: argparse.Namespace) -> dict[str, Any]:
@@ -187,7 +171,7 @@ def measure(cell: str, name: str, given: argparse.Namespace) -> dict[str, Any]:
             changes=test.changes,
             seeds=SEEDS,
             out=out,
-            options=_options(f"{name}, {cell}"),
+            options=options(f"{name}, {cell}"),
         )
     return {"scores": found["scores"], "baseline": found["baseline"], "minutes": round((time.monotonic() - began) / 60, 2)}
 

@@ -4,6 +4,8 @@ import math
 import statistics
 from typing import Any
 
+from shared import Number, gain, verdict
+
 MAIN = {
     "rt_polarity": "accuracy",
     "MNLI": "accuracy",
@@ -14,8 +16,6 @@ MAIN = {
 PROBES = {"UUAS": ("structural", "uuas"), "DSpr": ("structural", "dspr"), "WiC": ("WiC", "accuracy")}
 PAPER_AVERAGE = {"en": 72.97, "sv > en": 77.85, "nl > en": 76.13, "fi > en": 76.34, "ar1 > en": 75.54, "ar2 > en": 77.02}
 PAPER_SOURCE_VOCABULARY = {"sv > en": 73.25, "nl > en": 72.99, "fi > en": 68.54, "ar1 > en": 73.99, "ar2 > en": 74.27}
-Number = tuple[float, float]
-"""A mean, and the standard error of it over fine-tuning seeds."""
 
 
 class Study:
@@ -94,34 +94,21 @@ def claims(study: Study) -> list[str]:
     """Each of the paper's claims with the numbers here; nothing where they are not measured yet."""
     found, scratch, rank, kept = [], study.average("en"), study.sources("rank"), study.sources("source vocabulary")
     if scratch and rank:
-        found.append(_claim("every source beats scratch (AVG)", {source: _gain(average, scratch) for source, average in rank.items()}))
-    if both := {source: _gain(rank[source], kept[source]) for source in rank if source in kept}:
-        found.append(_claim("the matched vocabulary beats the source's (AVG)", both))
+        found.append(verdict("every source beats scratch (AVG)", {source: gain(average, scratch) for source, average in rank.items()}))
+    if both := {source: gain(rank[source], kept[source]) for source in rank if source in kept}:
+        found.append(verdict("the matched vocabulary beats the source's (AVG)", both))
     far, near = ({source: rank[source] for source in group if source in rank} for group in (("hu", "ru"), ("sv", "de")))
     if len(far) == len(near) == 2:
-        gap = {f"{max(far, key=lambda s: far[s])} - {max(near, key=lambda s: near[s])}": _gain(max(far.values()), max(near.values()))}
-        found.append(_claim("closeness does not decide: the best far source is as good as the best near one (AVG)", gap))
+        gap = {f"{max(far, key=lambda s: far[s])} - {max(near, key=lambda s: near[s])}": gain(max(far.values()), max(near.values()))}
+        found.append(verdict("closeness does not decide: the best far source is as good as the best near one (AVG)", gap))
     if {"sv", "sv-small"} <= rank.keys():
-        found.append(_claim("more source text helps (AVG)", {"sv - sv-small": _gain(rank["sv"], rank["sv-small"])}))
+        found.append(verdict("more source text helps (AVG)", {"sv - sv-small": gain(rank["sv"], rank["sv-small"])}))
     for name, (test, score) in PROBES.items():
         base = study.mean("en", test, score)
         each = {model.partition(" > ")[0]: study.mean(model, test, score) for model in study.models if model.endswith(", rank")}
-        if base and (gains := {source: _gain(value, base) for source, value in each.items() if value}):
-            found.append(_claim(f"transfer improves {name}", gains))
+        if base and (gains := {source: gain(value, base) for source, value in each.items() if value}):
+            found.append(verdict(f"transfer improves {name}", gains))
     for arm in ("random", "rank by id"):
-        if here := {source: _gain(rank[source], average) for source, average in study.sources(arm).items() if source in rank}:
-            found.append(_claim(f"(not in the paper) rank by frequency beats {arm} (AVG)", here))
+        if here := {source: gain(rank[source], average) for source, average in study.sources(arm).items() if source in rank}:
+            found.append(verdict(f"(not in the paper) rank by frequency beats {arm} (AVG)", here))
     return found
-
-
-def _gain(one: Number, other: Number) -> Number:
-    return one[0] - other[0], math.hypot(one[1], other[1])
-
-
-def _claim(text: str, gains: dict[str, Number]) -> str:
-    """Held where every gain is above 0; surely, where each is by more than twice its standard error."""
-    held, failed = all(gain > 0 for gain, _ in gains.values()), all(gain <= 0 for gain, _ in gains.values())
-    sure = all(abs(gain) > 2 * error for gain, error in gains.values())
-    says = "held" if held else "did not hold" if failed else "held for some"
-    each = ", ".join(f"{name} {gain:+.1f} ± {2 * error:.1f}" for name, (gain, error) in gains.items())
-    return f"{text}: {says}{', surely' if sure and held != failed else ''} ({each})"

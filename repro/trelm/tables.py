@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any
 
-Number = tuple[float, float]
-"""A value, and its standard error over fine-tuning seeds (0: one training)."""
+from shared import Number, gain, verdict
+
 Measure = Callable[[str], Number | None]
 PAPER_ROWS = {
     "random": "Rand",
@@ -263,16 +263,8 @@ def lowest(measure: Measure) -> Measure:
 def better(text: str, measure: Measure, order: Sequence[tuple[str, str]]) -> str:
     """Held where the first of each two is ahead (+), surely where by more than two standard errors (of fine-tuning seeds alone)."""
     found = {f"{one} over {other}": (measure(one), measure(other)) for one, other in order}
-    gains = {name: (one[0] - other[0], math.hypot(one[1], other[1])) for name, (one, other) in found.items() if one and other}
-    return _verdict(text, gains) if gains and len(gains) == len(found) else f"{text}: not measured"
-
-
-def _verdict(text: str, gains: dict[str, Number]) -> str:
-    held, failed = all(gain > 0 for gain, _ in gains.values()), all(gain <= 0 for gain, _ in gains.values())
-    sure = held != failed and all(error and abs(gain) > 2 * error for gain, error in gains.values())
-    says = "held" if held else "did not hold" if failed else "held in part"
-    each = ", ".join(f"{name} {gain:+.2f}{f' ± {2 * error:.2f}' if error else ''}" for name, (gain, error) in gains.items())
-    return f"{text}: {says}{', surely' if sure else ''} ({each})"
+    gains = {name: gain(one, other) for name, (one, other) in found.items() if one and other}
+    return verdict(text, gains) if gains and len(gains) == len(found) else f"{text}: not measured"
 
 
 def longer_brings_less(study: Study) -> str:
@@ -282,7 +274,7 @@ def longer_brings_less(study: Study) -> str:
     random, longer, best = once("random"), twice("random"), once("fastText + adversarial")
     if not (random and longer and best):
         return f"{text}: not measured"
-    return _verdict(text, {"gain by rows - gain by steps": (longer[0] - best[0], 0.0)})
+    return verdict(text, {"gain by rows - gain by steps": (longer[0] - best[0], 0.0)})
 
 
 def fewer_bits_parse_better(study: Study) -> str:
@@ -304,7 +296,7 @@ def words_not_their_order(study: Study) -> str:
     text = "table 6: single words are right, their order is not (less than a third of the precision is left for pairs of words)"
     ways = {way: [study.translation(way, f"precision_{n}")("trelm") for n in (1, 2)] for way in ("en > zh", "zh > en")}
     gains = {way: (one[0] / 3 - two[0], 0.0) for way, (one, two) in ways.items() if one and two}
-    return _verdict(text, gains) if gains else f"{text}: not measured"
+    return verdict(text, gains) if gains else f"{text}: not measured"
 
 
 def slower_and_slower(study: Study) -> str:
@@ -316,4 +308,4 @@ def slower_and_slower(study: Study) -> str:
     if len(known) < 3:
         return f"{text}: not measured"
     slopes = [(first[1] - second[1]) / math.log2(second[0] / first[0]) for first, second in itertools.pairwise(known)]
-    return _verdict(text, {"bits for a doubling, at first - at last": (slopes[0] - slopes[-1], 0.0)})
+    return verdict(text, {"bits for a doubling, at first - at last": (slopes[0] - slopes[-1], 0.0)})
