@@ -51,3 +51,11 @@ def made_grid(
             if given:
                 write_cell(grid, cell(a, b, mode=mode, seed=seed), given)
     return grid
+
+
+def additive_map(n: int, seed: int, pair: float = 0.3) -> np.ndarray:
+    """(n, n) gains of donors, recipients and pairs, normal; the diagonal is nan."""
+    generator = np.random.default_rng(seed)
+    F = generator.normal(size=(n, 1)) + generator.normal(size=(1, n)) + pair * generator.normal(size=(n, n))
+    np.fill_diagonal(F, np.nan)
+    return F / 10
