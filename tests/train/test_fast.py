@@ -85,3 +85,27 @@ def test_a_model_is_as_it_was_afterwards():
         assert torch.equal(model(input_ids=ids).logits, before)
     assert [type(module) for module in model.modules()] == kinds
     assert model.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize("heads", [4, 2], ids=["own keys", "shared keys"])
+@pytest.mark.parametrize("kind", ["open", "causal", "padding", "numbers"])
+def test_training_in_bfloat16_gives_pytorchs_values_and_gradients(kind: str, heads: int):
+    torch.manual_seed(0)
+    shapes = [(2, count, 8, 16) for count in (4, heads, heads)]
+    exact = [torch.randn(shape, requires_grad=True) for shape in shapes]
+    half = [states.detach().bfloat16().requires_grad_() for states in exact]
+    seen = torch.arange(8).expand(2, 1, 8, 8) < torch.tensor([8, 5]).view(2, 1, 1, 1)
+    masks = {"padding": seen, "numbers": torch.zeros(2, 1, 8, 8).masked_fill(~seen, -1e9)}
+    module = torch.nn.Identity().train()
+    module.num_key_value_groups = 4 // heads
+    for states in (exact, half):
+        mask = masks.get(kind)
+        mask = mask.to(states[0].dtype) if kind == "numbers" and mask is not None else mask
+        attention(module, *states, mask, is_causal=kind == "causal")[0].square().sum().backward()
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        *exact, attn_mask=masks.get(kind), is_causal=kind == "causal", enable_gqa=True
+    )
+    found = attention(module, *half, mask, is_causal=kind == "causal")[0]
+    torch.testing.assert_close(found.float(), expected.transpose(1, 2), atol=0.03, rtol=0.03)
+    for one, other in zip(half, exact, strict=True):
+        torch.testing.assert_close(one.grad.float(), other.grad, atol=0.1, rtol=0.05)

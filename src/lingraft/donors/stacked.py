@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from lingraft.train.fast import fused_is_slow, products
 from lingraft.train.objectives import NOT_ASKED, Example
 from lingraft.train.optimise import learning_rate
 from lingraft.train.settings import OptimiserSettings
@@ -130,9 +131,9 @@ def _layer(
         made = linear(states, parameters, f"{name}.attention.self.{part}")
         return made.view(rows, length, config.num_attention_heads, -1).transpose(1, 2)
 
-    mixed = functional.scaled_dot_product_attention(
-        heads("query"), heads("key"), heads("value"), seen, dropout_p=config.attention_probs_dropout_prob
-    )
+    query = heads("query")
+    attend = products if fused_is_slow(query) else functional.scaled_dot_product_attention
+    mixed = attend(query, heads("key"), heads("value"), seen, config.attention_probs_dropout_prob)
     mixed = mixed.transpose(1, 2).reshape(number, -1, width)
     if positions is not None:
         mixed, states = chosen(mixed, positions), chosen(states, positions)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 LEVELS = 1 << 16
@@ -42,6 +42,22 @@ class FastDropout(nn.Dropout):
         return _Dropout.apply(values, self.p)  # type: ignore[no-any-return]
 
 
+def fused_is_slow(states: torch.Tensor) -> bool:
+    """Whether PyTorch's fused attention takes several times as long for gradients as the products it consists of."""
+    return states.dtype == torch.bfloat16 and states.device.type == "cpu"
+
+
+def products(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, dropout: float, scaling: float | None = None
+) -> torch.Tensor:
+    """Attention of (batch, heads, length, dim) states as its products. mask: true where seen, or what is added to the scores."""
+    scores = (query * (query.shape[-1] ** -0.5 if scaling is None else scaling)) @ key.transpose(-1, -2)
+    if mask is not None and mask.dtype == torch.bool:
+        mask = torch.zeros_like(mask, dtype=scores.dtype).masked_fill_(~mask, torch.finfo(scores.dtype).min)
+    weights = torch.softmax(scores if mask is None else scores + mask, dim=-1)
+    return (_Dropout.apply(weights, dropout) if dropout else weights) @ value
+
+
 def attention(
     module: nn.Module,
     query: torch.Tensor,
@@ -52,16 +68,15 @@ def attention(
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attention of (batch, heads, length, dim) states with dropout on its probabilities, where PyTorch has no fused kernel for it.
-
-    Masked, causal or dropout-free attention goes to PyTorch's own. Returns (batch, length, heads, dim).
-    """
-    causal = options.get("is_causal", getattr(module, "is_causal", False))
-    if dropout == 0 or attention_mask is not None or causal or key.shape[1] != query.shape[1]:
+    """Attention of (batch, heads, length, dim) states: by PyTorch's fused kernel, but where it is slow, and for dropout on the
+    probabilities where nothing is masked, for which it has none. Returns (batch, length, heads, dim)."""
+    causal = options.get("is_causal", getattr(module, "is_causal", False)) and attention_mask is None
+    slow = fused_is_slow(query) and module.training
+    if not slow and (dropout == 0 or attention_mask is not None or causal or key.shape[1] != query.shape[1]):
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options)
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    weights = torch.softmax((query * scale) @ key.transpose(-1, -2), dim=-1)
-    return (_Dropout.apply(weights, dropout) @ value).transpose(1, 2), None
+    groups, length = query.shape[1] // key.shape[1], query.shape[2]
+    mask = torch.ones(length, length, dtype=torch.bool, device=query.device).tril() if causal else attention_mask
+    return products(query, repeat_kv(key, groups), repeat_kv(value, groups), mask, dropout, scaling).transpose(1, 2), None
 
 
 AttentionInterface.register("lingraft", attention)
