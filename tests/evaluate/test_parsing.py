@@ -2,6 +2,7 @@
 
 import gzip
 import itertools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from lingraft.errors import TextError
 from lingraft.evaluate import parsing
 from lingraft.evaluate.biaffine import Biaffine
 from lingraft.evaluate.columns import read_ner, read_pos
+from lingraft.evaluate.table import TASKS
 from lingraft.evaluate.task import TaskSettings, collate, scores
 from lingraft.evaluate.trees import Tree, attachment, best_tree, read_trees, tree_row, write_conllu
 
@@ -80,6 +82,24 @@ def test_broken_trees_are_refused_with_their_line(write: Callable[[str], Path], 
     assert CONLLU.count(old) == 1
     with pytest.raises(TextError, match=rf"file\.conllu, {message}"):
         read_trees(write(CONLLU.replace(old, new)))
+
+
+def test_records_are_trees_too(tmp_path: Path) -> None:
+    trees = [Tree(["vamos", "al", "mar"], [0, 3, 1], ["root", "case", "obl"])]
+    record = {"tokens": trees[0].words, "head": ["0", "3", "1"], "deprel": trees[0].relations}
+    path = tmp_path / "trees.jsonl"
+    for change in ({}, {"head": [0, 3, 1]}):
+        path.write_text(json.dumps(record | change))
+        assert TASKS["parsing"].read(path) == trees
+    for change, said in (
+        ({"head": ["0", "0", "1"]}, "word 2: a second root"),
+        ({"head": ["0", "_", "1"]}, "heads must be numbers"),
+        ({"head": ["0", "1"]}, "lists head and deprel"),
+        ({"deprel": None}, "lists head and deprel"),
+    ):
+        path.write_text(json.dumps(record | change))
+        with pytest.raises(TextError, match=rf"trees\.jsonl, line 1.*{said}"):
+            TASKS["parsing"].read(path)
 
 
 def test_no_sentences(write: Callable[[str], Path], tmp_path: Path) -> None:

@@ -34,6 +34,13 @@ def test_each_layout_is_read_as_the_same_pair(tmp_path: Path, record: dict[str, 
     assert [text[start:end] for text, (start, end) in zip(pair.texts, pair.spans, strict=True)] == ["play", "play"]
 
 
+def test_tables_and_arrays_hold_pairs_too(tmp_path: Path) -> None:
+    expected = read_pairs(write(tmp_path / "a.jsonl", [MCL]))
+    (tmp_path / "a.tsv").write_text("\t".join(MCL) + "\n" + "\t".join(MCL.values()) + "\n")
+    (tmp_path / "a.json").write_text(json.dumps([SUPER]))
+    assert read_pairs(tmp_path / "a.tsv") == read_pairs(tmp_path / "a.json") == expected
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [({"end2": "9"}, "characters 3 to 9 are not inside"), ({"tag": "maybe"}, "the tag 'maybe'"), ({"start1": None}, "not a pair of WiC")],

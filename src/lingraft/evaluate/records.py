@@ -8,6 +8,7 @@ from lingraft.errors import TextError
 from lingraft.evaluate import formats, squad
 from lingraft.evaluate.formats import Layout, Record
 from lingraft.evaluate.tagging import Sentence
+from lingraft.evaluate.trees import Tree, check
 
 Example = TypeVar("Example")
 WORDS = ("tokens", "words", "form")
@@ -55,6 +56,30 @@ def _sentence(record: Record, place: str, choices: Mapping[str, str], tags: Sequ
     if not isinstance(words, list) or not isinstance(found, list) or len(words) != len(found):
         raise TextError(f"{place}: words and tags must be two lists of the same length.")
     return Sentence([str(word) for word in words], [str(tag) for tag in found])
+
+
+def trees(read: Callable[[Path], list[Tree]]) -> Callable[[Path], list[Tree]]:
+    """`read`, that takes folders and records too: lists of words in `tokens`, heads in `head` (0: the root), relations in `deprel`."""
+
+    def every(path: Path) -> list[Tree]:
+        if not is_records(path):
+            return in_folders(read, TREEBANK)(path)
+        choices = formats.locate(path)[1]
+        return [_tree(record, place, choices) for place, record in formats.records(path)]
+
+    return every
+
+
+def _tree(record: Record, place: str, choices: Mapping[str, str]) -> Tree:
+    words = record[formats.column(record, place, choices.get("text"), WORDS, "text")]
+    heads, relations = record.get("head", ()), record.get("deprel", ())
+    if not all(isinstance(column, list) for column in (words, heads, relations)) or not len(words) == len(heads) == len(relations):
+        raise TextError(f"{place}: a tree needs the lists head and deprel, as long as its words (there are {', '.join(record)}).")
+    if not all(str(head).isdecimal() for head in heads):
+        raise TextError(f"{place}: heads must be numbers, 0 for the root; these are {', '.join(map(str, heads))}.")
+    tree = Tree([str(word) for word in words], [int(head) for head in heads], [str(relation) for relation in relations])
+    check(tree.heads, tree.words, [f"{place}, word {number}" for number in range(1, len(words) + 1)])
+    return tree
 
 
 def questions(read: Callable[[Path], list[squad.Question]]) -> Callable[[Path], list[squad.Question]]:

@@ -7,7 +7,7 @@ from lingraft.evaluate.choice import CHOICE_TASKS
 from lingraft.evaluate.classification import CLASSIFICATION_TASKS
 from lingraft.evaluate.columns import read_ner, read_pos
 from lingraft.evaluate.question import QUESTION_TASKS
-from lingraft.evaluate.records import COLUMNS, TREEBANK, in_folders, questions, tagged
+from lingraft.evaluate.records import COLUMNS, TREEBANK, in_folders, questions, tagged, trees
 from lingraft.evaluate.tagging import TAGGING, Sentence
 from lingraft.evaluate.task import Task
 
@@ -36,7 +36,7 @@ TASKS: dict[str, Task] = {
         main="f1",
         about="named entities: columns with BIO tags, CoNLL and WikiANN; F1 of spans",
     ),
-    "parsing": replace(parsing.TASK, read=in_folders(parsing.TASK.read, TREEBANK)),
+    "parsing": replace(parsing.TASK, read=trees(parsing.TASK.read)),
     "srl": replace(roles.TASK, read=in_folders(roles.TASK.read, COLUMNS)),
     **{name: replace(task, read=questions(task.read)) for name, task in QUESTION_TASKS.items()},
     **CLASSIFICATION_TASKS,

@@ -39,21 +39,24 @@ def read_trees(path: Path) -> list[Tree]:
 
 
 def _tree(path: Path, block: Lines, words: list[tuple[int, Token]]) -> Tree:
-    for number, token in words:
-        if token["head"] is None or not 0 <= token["head"] <= len(words):
-            head = "_" if token["head"] is None else token["head"]
-            raise TextError(
-                f"{path}, line {number}: the head of {token['form']!r} is {head}. It must be a word of 1 to {len(words)}, or 0."
-            )
-    heads = [token["head"] for _, token in words]
-    roots = [number for (number, _), head in zip(words, heads, strict=True) if head == 0]
-    if len(roots) > 1:
-        raise TextError(f"{path}, line {roots[1]}: a second root in this sentence (the first is in line {roots[0]}). A tree has one.")
-    for start, (number, token) in enumerate(words, 1):
-        if not _reaches_root(heads, start):
-            raise TextError(f"{path}, line {number}: the heads above {token['form']!r} form a circle. A tree leads every word to head 0.")
-    forms, relations, tags = ([token[name] for _, token in words] for name in ("form", "deprel", "upos"))
+    forms, heads, relations, tags = ([token[name] for _, token in words] for name in ("form", "head", "deprel", "upos"))
+    check(heads, forms, [f"{path}, line {number}" for number, _ in words])
     return Tree(forms, heads, relations, [line for _, line in block], tags)
+
+
+def check(heads: Sequence[int | None], words: Sequence[str], places: Sequence[str]) -> None:
+    """Raise TextError where heads are no tree with one root. places: where each word stands."""
+    for head, word, place in zip(heads, words, places, strict=True):
+        if head is None or not 0 <= head <= len(words):
+            shown = "_" if head is None else head
+            raise TextError(f"{place}: the head of {word!r} is {shown}. It must be a word of 1 to {len(words)}, or 0.")
+    whole = [head for head in heads if head is not None]
+    roots = [place for place, head in zip(places, heads, strict=True) if head == 0]
+    if len(roots) > 1:
+        raise TextError(f"{roots[1]}: a second root in this sentence (the first is in {roots[0]}). A tree has one.")
+    for start, (word, place) in enumerate(zip(words, places, strict=True), 1):
+        if not _reaches_root(whole, start):
+            raise TextError(f"{place}: the heads above {word!r} form a circle. A tree leads every word to head 0.")
 
 
 def _reaches_root(heads: Sequence[int], word: int) -> bool:

@@ -7,11 +7,10 @@ words       the two marked words, from the sentences read apart
 difference  |u - v| and u * v of these
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -20,7 +19,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from lingraft.errors import TextError
-from lingraft.evaluate.probes.base import Answer, LayeredSettings, Question, chosen_layers, read_lines, some, train_and_development
+from lingraft.evaluate import formats
+from lingraft.evaluate.probes.base import Answer, LayeredSettings, Question, chosen_layers, some, train_and_development
 from lingraft.evaluate.probes.states import Encoder, Span, load_encoder, marked_states
 from lingraft.evaluate.task import Array
 
@@ -44,16 +44,16 @@ class Pair:
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """JSON lines of MCL-WiC (start1, end1, …, or ranges1 and ranges2; tag) or of SuperGLUE (label).
+    """Records (JSON lines, a table with a header, Parquet, the hub's) of MCL-WiC (start1, end1, …, or ranges1 and ranges2; tag) or of
+    SuperGLUE (label).
 
-    Raises TextError, naming the line, where a key is missing or a span is outside its sentence.
+    Raises TextError, naming the record, where a column is missing or a span is outside its sentence.
     """
-    return [_pair(line, f"{path}, line {number}") for number, line in enumerate(read_lines(path), 1) if line.strip()]
+    return [_pair(record, place) for place, record in formats.records(path)]
 
 
-def _pair(line: str, place: str) -> Pair:
+def _pair(record: formats.Record, place: str) -> Pair:
     try:
-        record = json.loads(line)
         texts = (record["sentence1"], record["sentence2"])
         spans = (_span(record, 1), _span(record, 2))
         tag = str(record["tag"] if "tag" in record else record["label"])
@@ -68,7 +68,7 @@ def _pair(line: str, place: str) -> Pair:
     return Pair(texts, spans, TAGS[tag])
 
 
-def _span(record: dict[str, Any], which: int) -> Span:
+def _span(record: formats.Record, which: int) -> Span:
     """Where the marked word is; of several ranges ("3-5,9-12"), the first."""
     if f"ranges{which}" in record:
         start, end = str(record[f"ranges{which}"]).split(",")[0].split("-")
