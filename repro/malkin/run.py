@@ -14,7 +14,7 @@ from typing import Any
 
 LANGUAGES = ("de", "en", "es", "fr", "hu", "id", "ja", "ru", "sv", "zh")
 SEGMENTS, VOCABULARY = 7_500, 16_000
-SETTINGS = ("layers=2", "width=128", "batch=32", "learning_rate=1e-3", "warmup=0.06", "epochs=4")
+SETTINGS = ("layers=2", "width=128", "batch=32", "length=64", "learning_rate=1e-3", "warmup=0.06", "epochs=3")
 SIZE, RECIPIENTS = 2, 2
 FINE_TUNING = ("learning_rate=5e-4", "epochs=4")
 NER = {**dict.fromkeys(("de", "en", "es", "fr", "ru"), "wikineural"), **dict.fromkeys(("sv", "zh"), "uner"), "hu": "other"}
