@@ -17,7 +17,8 @@ SEGMENTS, VOCABULARY = 7_500, 16_000
 SETTINGS = ("layers=2", "width=128", "batch=32", "length=64", "learning_rate=1e-3", "warmup=0.06", "epochs=3")
 SIZE, RECIPIENTS = 2, 2
 FINE_TUNING = ("learning_rate=5e-4", "epochs=4")
-NER = {**dict.fromkeys(("de", "en", "es", "fr", "ru"), "wikineural"), **dict.fromkeys(("sv", "zh"), "uner"), "hu": "other"}
+NER = {**dict.fromkeys(("de", "en", "es", "fr", "ru"), "wikineural"), **dict.fromkeys(("sv", "zh"), "uner"), "hu": "other", "ja": "other"}
+KINDS = {"人名": "PER", "地名": "LOC", "法人名": "ORG", "政治的組織名": "ORG", "その他の組織名": "ORG"}
 KEPT = Path(__file__).parent / "map"
 PAPER = {
     "asymmetry_pearson": "moderately negative",
@@ -82,10 +83,28 @@ def entities(code: str, given: argparse.Namespace) -> None:
     from lingraft.files import write_text
 
     for split in ("train", "test"):
-        lines = gzip.decompress((given.data / "eval/ner" / NER[code] / code / f"{split}.tsv.gz").read_bytes()).decode().splitlines()
-        words = (line.rpartition("\t") for line in lines)
-        kept = [f"{word}\t{tag if tag[2:] in ('PER', 'LOC', 'ORG') else 'O'}" if word else "" for word, _, tag in words]
+        if code == "ja":
+            kept = japanese(split, given)
+        else:
+            lines = gzip.decompress((given.data / "eval/ner" / NER[code] / code / f"{split}.tsv.gz").read_bytes()).decode().splitlines()
+            words = (line.rpartition("\t") for line in lines)
+            kept = [f"{word}\t{tag if tag[2:] in ('PER', 'LOC', 'ORG') else 'O'}" if word else "" for word, _, tag in words]
         write_text(given.out / "ner" / code / f"{split}.tsv", "\n".join(kept) + "\n")
+
+
+def japanese(split: str, given: argparse.Namespace) -> list[str]:
+    """Its texts with marked characters, each character a word; every tenth is for testing."""
+    found = []
+    for number, line in enumerate(gzip.decompress((given.data / "eval/ner/other/ja/all.jsonl.gz").read_bytes()).decode().splitlines()):
+        if (number % 10 == 0) == (split == "test"):
+            record = json.loads(line)
+            tags = ["O"] * len(record["text"])
+            for entity in record["entities"]:
+                if kind := KINDS.get(entity["type"]):
+                    start, end = entity["span"]
+                    tags[start:end] = [f"B-{kind}", *[f"I-{kind}"] * (end - start - 1)]
+            found += [f"{character}\t{tag}" for character, tag in zip(record["text"], tags, strict=True) if not character.isspace()] + [""]
+    return found
 
 
 def keep(given: argparse.Namespace) -> None:
