@@ -14,7 +14,8 @@ from typing import Any
 
 LANGUAGES = ("de", "en", "es", "fr", "hu", "id", "ja", "ru", "sv", "zh")
 SEGMENTS, VOCABULARY = 7_500, 16_000
-SETTINGS = ("layers=2", "width=128", "batch=32", "length=64", "learning_rate=1e-3", "warmup=0.06", "epochs=3")
+SHAPE = ("layers=2", "width=128", "batch=32", "length=64", "learning_rate=1e-3", "warmup=0.06")
+SETTINGS = (*SHAPE, "epochs=3")
 SIZE, RECIPIENTS = 2, 2
 FINE_TUNING = ("learning_rate=5e-4", "epochs=4")
 NER = {**dict.fromkeys(("de", "en", "es", "fr", "ru"), "wikineural"), **dict.fromkeys(("sv", "zh"), "uner"), "hu": "other", "ja": "other"}
@@ -55,6 +56,15 @@ def train(given: argparse.Namespace, sets: tuple[str, ...] = ()) -> bool:
     grid.run(build(given), out=given.out / "map", shard=(numbers[0], numbers[1]), told=told, **shared)
     wanted = grid.selected(grid.read(build(given)), sets=sets, seeds=given.seeds)
     return all((given.out / "map" / "cells" / one.name / "record.json").exists() for one in wanted)
+
+
+def longer(given: argparse.Namespace) -> None:
+    """A control that the paper lacks: every language alone, for as many steps as a pair has."""
+    from lingraft.donors import grid
+
+    steps = max(json.loads(path.read_text(encoding="utf-8"))["steps"] for path in (given.out / "map" / "cells").glob("*+*/record.json"))
+    alone = [f"{code}.0" for code in LANGUAGES]
+    grid.run(build(given), out=given.out / "longer", changes=(*SHAPE, f"steps={steps}"), only=alone, told=told)
 
 
 def test(given: argparse.Namespace) -> None:
@@ -117,6 +127,7 @@ def keep(given: argparse.Namespace) -> None:
     shutil.rmtree(KEPT, ignore_errors=True)
     skipped = shutil.ignore_patterns("model", "work", "tokens", "runs", "train", "*.png", "*.svg", ".*")
     shutil.copytree(given.out / "map", KEPT, ignore=skipped)
+    shutil.copytree(given.out / "longer" / "cells", KEPT / "longer", ignore=skipped)
 
 
 def told(line: str) -> None:
@@ -130,11 +141,21 @@ def show() -> None:
     print("| language | D | R | type |\n|---|---|---|---|")
     for code in sorted(found["D"], key=lambda code: -found["D"][code]["mean"]):
         print(f"| {code} | {_number(found['D'][code])} | {_number(found['R'][code])} | {found['types'][code]} |")
+    print("\n| language | alone (MRR) | alone, as many steps as a pair | F, mean | beside the longer training |\n|---|---|---|---|---|")
+    for code in found["D"]:
+        alone, long = (_score(KEPT / folder / f"{code}.0", code) for folder in ("cells", "longer"))
+        pairs = [_score(path, code) for path in (KEPT / "cells").glob("??+??.0") if code in path.stem.split("+")]
+        gains = [f"{100 * (sum(pairs) / len(pairs) / one - 1):+.1f} %" for one in (alone, long)]
+        print(f"| {code} | {alone:.3f} | {long:.3f} | {gains[0]} | {gains[1]} |")
     print("\n| finding | here | in the paper |\n|---|---|---|")
     for name, finding in found["findings"].items():
         print(f"| {name} | {finding['says']} | {PAPER.get(name, '')} |")
     for note in found.get("notes", []):
         print(f"\n{note}")
+
+
+def _score(cell: Path, code: str) -> float:
+    return float(json.loads((cell / "record.json").read_text(encoding="utf-8"))["scores"][code]["mrr"])
 
 
 def _number(told: dict[str, Any]) -> str:
@@ -153,6 +174,7 @@ def main() -> None:
     if not given.table:
         if not train(given):
             return
+        longer(given)
         test(given)
         keep(given)
     show()
