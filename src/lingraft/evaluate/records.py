@@ -8,7 +8,7 @@ from lingraft.errors import TextError
 from lingraft.evaluate import formats, squad
 from lingraft.evaluate.formats import Layout, Record
 from lingraft.evaluate.tagging import Sentence
-from lingraft.evaluate.trees import Tree, check
+from lingraft.evaluate.trees import Tree, check_tree
 
 Example = TypeVar("Example")
 WORDS = ("tokens", "words", "form")
@@ -78,7 +78,7 @@ def _tree(record: Record, place: str, choices: Mapping[str, str]) -> Tree:
     if not all(str(head).isdecimal() for head in heads):
         raise TextError(f"{place}: heads must be numbers, 0 for the root; these are {', '.join(map(str, heads))}.")
     tree = Tree([str(word) for word in words], [int(head) for head in heads], [str(relation) for relation in relations])
-    check(tree.heads, tree.words, [f"{place}, word {number}" for number in range(1, len(words) + 1)])
+    check_tree(tree.heads, tree.words, [f"{place}, word {number}" for number in range(1, len(words) + 1)])
     return tree
 
 

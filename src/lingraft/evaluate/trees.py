@@ -40,12 +40,12 @@ def read_trees(path: Path) -> list[Tree]:
 
 def _tree(path: Path, block: Lines, words: list[tuple[int, Token]]) -> Tree:
     forms, heads, relations, tags = ([token[name] for _, token in words] for name in ("form", "head", "deprel", "upos"))
-    check(heads, forms, [f"{path}, line {number}" for number, _ in words])
+    check_tree(heads, forms, [f"{path}, line {number}" for number, _ in words])
     return Tree(forms, heads, relations, [line for _, line in block], tags)
 
 
-def check(heads: Sequence[int | None], words: Sequence[str], places: Sequence[str]) -> None:
-    """Raise TextError where heads are no tree with one root. places: where each word stands."""
+def check_tree(heads: Sequence[int | None], words: Sequence[str], places: Sequence[str]) -> None:
+    """Raise TextError where heads, numbers of words from 1 or 0, are no tree with one root. places: where each word stands."""
     for head, word, place in zip(heads, words, places, strict=True):
         if head is None or not 0 <= head <= len(words):
             shown = "_" if head is None else head

@@ -50,7 +50,11 @@ def fused_is_slow(states: torch.Tensor) -> bool:
 def products(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, dropout: float, scaling: float | None = None
 ) -> torch.Tensor:
-    """Attention of (batch, heads, length, dim) states as its products. mask: true where seen, or what is added to the scores."""
+    """Attention of (batch, heads, length, dim) states as its products; returns the same shape.
+
+    mask: broadcast to (batch, heads, length, length), true where seen, or what is added to the scores. dropout: of the probabilities.
+    scaling: of the scores, by default 1/√dim.
+    """
     scores = (query * (query.shape[-1] ** -0.5 if scaling is None else scaling)) @ key.transpose(-1, -2)
     if mask is not None and mask.dtype == torch.bool:
         mask = torch.zeros_like(mask, dtype=scores.dtype).masked_fill_(~mask, torch.finfo(scores.dtype).min)
