@@ -21,6 +21,7 @@ FINE_TUNING = ("learning_rate=5e-4", "epochs=4")
 NER = {**dict.fromkeys(("de", "en", "es", "fr", "ru"), "wikineural"), **dict.fromkeys(("sv", "zh"), "uner"), "hu": "other", "ja": "other"}
 KINDS = {"人名": "PER", "地名": "LOC", "法人名": "ORG", "政治的組織名": "ORG", "その他の組織名": "ORG"}
 KEPT = Path(__file__).parent / "map"
+SKIPPED = shutil.ignore_patterns("model", "work", "tokens", "runs", "train", "*.png", "*.svg", ".*")
 PAPER = {
     "asymmetry_pearson": "moderately negative",
     "detrimental_pairs": "there are some",
@@ -117,6 +118,23 @@ def japanese(split: str, given: argparse.Namespace) -> list[str]:
     return found
 
 
+def equal(given: argparse.Namespace) -> Path:
+    """The scores of the map in which every language alone has as many steps as a pair: its cells in the place of the map's."""
+    from lingraft.donors.scores import scores
+    from lingraft.files import read_json, write_json
+
+    folder = given.out / "equal"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(given.out / "map", folder, ignore=SKIPPED)
+    for code in LANGUAGES:
+        cell = folder / "cells" / f"{code}.0"
+        recipe = read_json(cell / "record.json")["recipe"]  # other steps are other settings, which a map refuses: here they are meant
+        shutil.copytree(given.out / "longer" / "cells" / cell.name, cell, dirs_exist_ok=True, ignore=SKIPPED)
+        write_json(cell / "record.json", {**read_json(cell / "record.json"), "recipe": recipe})
+    scores(folder)
+    return Path(folder) / "scores" / "scores.json"
+
+
 def keep(given: argparse.Namespace) -> None:
     """Copy what was measured, without models and checkpoints, to where it is committed."""
     from lingraft.donors.scores import scores
@@ -125,9 +143,9 @@ def keep(given: argparse.Namespace) -> None:
     scores(given.out / "map")
     explore(given.out / "map", given.out / "site")
     shutil.rmtree(KEPT, ignore_errors=True)
-    skipped = shutil.ignore_patterns("model", "work", "tokens", "runs", "train", "*.png", "*.svg", ".*")
-    shutil.copytree(given.out / "map", KEPT, ignore=skipped)
-    shutil.copytree(given.out / "longer" / "cells", KEPT / "longer", ignore=skipped)
+    shutil.copytree(given.out / "map", KEPT, ignore=SKIPPED)
+    shutil.copytree(given.out / "longer" / "cells", KEPT / "longer", ignore=SKIPPED)
+    shutil.copy2(equal(given), KEPT / "longer" / "scores.json")
 
 
 def told(line: str) -> None:
@@ -147,9 +165,10 @@ def show() -> None:
         pairs = [_score(path, code) for path in (KEPT / "cells").glob("??+??.0") if code in path.stem.split("+")]
         gains = [f"{100 * (sum(pairs) / len(pairs) / one - 1):+.1f} %" for one in (alone, long)]
         print(f"| {code} | {alone:.3f} | {long:.3f} | {gains[0]} | {gains[1]} |")
-    print("\n| finding | here | in the paper |\n|---|---|---|")
+    beside = json.loads((KEPT / "longer" / "scores.json").read_text(encoding="utf-8"))["findings"]
+    print("\n| finding | here | beside the longer training | in the paper |\n|---|---|---|---|")
     for name, finding in found["findings"].items():
-        print(f"| {name} | {finding['says']} | {PAPER.get(name, '')} |")
+        print(f"| {name} | {finding['says']} | {beside[name]['says']} | {PAPER.get(name, '')} |")
     for note in found.get("notes", []):
         print(f"\n{note}")
 
