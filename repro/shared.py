@@ -11,12 +11,14 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 Number = tuple[float, float]
 """A mean, and its standard error over fine-tuning seeds (0: one training)."""
 SIZE, LENGTH, BATCH, CHARACTERS = 8_000, 128, 16, 10_000_000
 BODY_STEPS, BODY_RATE = 1000, "3e-4"
+TRIAL_STEPS = 150
 
 
 def text(name: str, files: Sequence[str], given: argparse.Namespace, characters: int | None = None) -> str:
@@ -41,8 +43,8 @@ def pairs(code: str, given: argparse.Namespace) -> list[tuple[str, str]]:
     return found
 
 
-def english(given: argparse.Namespace) -> Any:
-    """The finished run of MiniLM with an English vocabulary and a masked head that has learnt to predict."""
+def english(given: argparse.Namespace, trial: str = "") -> Any:
+    """The finished run of MiniLM with an English vocabulary and a masked head that can predict; trial: a short one at this rate."""
     import lingraft
     from lingraft.demo import source_model
 
@@ -51,8 +53,8 @@ def english(given: argparse.Namespace) -> Any:
         to="en",
         text=text("en", ["en.wiki"], given),
         recipe="copy",
-        changes=[f"tokenizer.size={SIZE}", "tokenizer.lowercase=true", *same(BODY_STEPS, BODY_RATE)],
-        out=given.out / "bodies" / "en",
+        changes=[f"tokenizer.size={SIZE}", "tokenizer.lowercase=true", *same(*budget(BODY_STEPS, BODY_RATE, trial))],
+        out=folder(given, "bodies/en", trial),
         options=options("en"),
     )
 
@@ -61,6 +63,16 @@ def same(steps: int, rate: str) -> list[str]:
     """What all trainings of one phase share."""
     optimiser = ["phases.train.optimizer=adamw", "phases.train.warmup=0.06", "phases.train.dropout=0.0"]
     return [f"steps={steps}", f"batch={BATCH}", f"length={LENGTH}", f"learning_rate={rate}", *optimiser, "text.normalisation=NFC"]
+
+
+def budget(steps: int, rate: str, trial: str) -> tuple[int, str]:
+    """Steps and rate of a training, or of a trial of the rate `trial`."""
+    return (TRIAL_STEPS, trial) if trial else (steps, rate)
+
+
+def folder(given: argparse.Namespace, name: str, trial: str) -> Path:
+    """The place of a run, or of its trial."""
+    return Path(given.out / "trials" / f"{name.replace('/', '-')}-{trial}" if trial else given.out / name)
 
 
 def options(name: str) -> Any:

@@ -1,6 +1,7 @@
 """Fine-tuning with parts that stay, and with noise: what trains, what does not, what is kept, what is refused."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import World
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 import lingraft
 from lingraft.errors import LingraftError, RecipeError
@@ -72,6 +73,17 @@ def test_body_fingerprint_is_of_the_model_it_began_with(pico: Pico, treebank: Pa
     assert body_fingerprint(load_with_head(str(tmp_path / "out/model"), "token", [])) != told["body"]
     frozen = run(pico("bert"), treebank, tmp_path / "head", changes=[*QUICK, 'train=["head"]'], freeze=[])
     assert frozen["frozen"] == ["words", "positions", "body"] and frozen["body"] == told["body"]
+
+
+def test_other_weights_in_the_same_folder_are_another_model(pico: Pico, treebank: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(pico("bert"), model)
+    run(model, treebank, tmp_path / "out")
+    tensors = load_file(model / "model.safetensors")
+    name = next(name for name in tensors if name.endswith("word_embeddings.weight"))
+    save_file({**tensors, name: tensors[name] + 1}, model / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(LingraftError, match="weights: was"):
+        run(model, treebank, tmp_path / "out")
 
 
 def test_interrupted_goes_on_to_the_same_bytes(pico: Pico, treebank: Path, tmp_path: Path) -> None:

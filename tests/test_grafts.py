@@ -25,6 +25,7 @@ def folder(pico: Pico, world: World, tmp_path_factory: pytest.TempPathFactory) -
     asked = {"task": "pos", "train": str(runs / "train.conllu"), "freeze": ["embeddings", "positions"], "changes": ["steps=2"]}
     lingraft.finetune(str(pico("bert")), out=runs / "pos", development=str(runs / "train.conllu"), **asked)
     lingraft.finetune(str(pico("roberta")), out=runs / "other", **asked)
+    lingraft.finetune(str(pico("bert")), out=runs / "moved", **{**asked, "freeze": ["embeddings"]})
     lingraft.swap(runs / "pos", graft=runs / "fi", out=runs / "pos-fi")
     for name, stage in (("begun", "source"), ("scored", "result")):
         (runs / name / ".stages").mkdir(parents=True)
@@ -35,10 +36,20 @@ def folder(pico: Pico, world: World, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_everything_is_listed_with_what_it_fits(folder: Path) -> None:
     found = {told["name"]: told for told in lingraft.grafts(folder)}
-    kinds = {"begun": "unfinished", "de": "graft", "fi": "graft", "other": "task", "pos": "task", "pos-fi": "swapped", "whole": "model"}
+    kinds = {
+        "begun": "unfinished",
+        "de": "graft",
+        "fi": "graft",
+        "moved": "task",
+        "other": "task",
+        "pos": "task",
+        "pos-fi": "swapped",
+        "whole": "model",
+    }
     assert {name: told["kind"] for name, told in found.items()} == kinds
     assert found["de"]["body"] == found["fi"]["body"] == found["pos"]["body"] == found["pos-fi"]["body"] != found["whole"]["body"]
-    assert found["de"]["fits"] == found["fi"]["fits"] == ["pos"] and found["whole"]["fits"] == found["pos"]["fits"] == []
+    assert found["de"]["fits"] == ["pos"] and found["fi"]["fits"] == ["moved", "pos"]  # "de" brings positions
+    assert found["whole"]["fits"] == found["pos"]["fits"] == []
     assert (found["de"]["positions"], found["de"]["adapters"]) == (True, "bottleneck")
     assert (found["fi"]["positions"], found["fi"]["adapters"], found["fi"]["language"]) == (False, None, "fi")
     assert found["de"]["tokens"] == 2 * 4 * 32

@@ -201,6 +201,13 @@ def test_what_does_not_fit_is_refused(
     base = lingraft.transfer(str(pico("bert")), to="en", text=str(world.plain), recipe="copy", changes=SMALL, out=tmp_path / "en")
     lingraft.finetune(str(base.path), task="pos", train=data["pos"], freeze=["embeddings"], changes=QUICK, out=tmp_path / "en-pos")
     refused(tmp_path / "en-pos", graft, "the graft was made for another body")
+    bordered = grafts("bert", 'phases.train.train=["embeddings", "head"]') / "model"  # the same body, other segments
+    lingraft.finetune(str(bordered), task="pos", train=data["pos"], freeze=["embeddings"], changes=QUICK, out=tmp_path / "bordered")
+    refused(tmp_path / "bordered", graft, "the same body, but segments or positions of its own")
+    shallow = transformers.AutoConfig.from_pretrained(task / "model", num_hidden_layers=other.config.num_hidden_layers - 1)
+    transformers.BertForTokenClassification(shallow).save_pretrained(tmp_path / "shallow")
+    transformers.AutoTokenizer.from_pretrained(task / "model").save_pretrained(tmp_path / "shallow")
+    refused(tmp_path / "shallow", graft, "not of the task model's build", force=True)
     refused(pico("bert"), graft, "holds no task model but BertForMaskedLM", force=True)
     refused(task, pico("bert"), "is not a run")
     (tmp_path / "begun/.stages").mkdir(parents=True)

@@ -3,6 +3,7 @@
 import gzip
 import json
 import lzma
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -144,6 +145,24 @@ def test_bleu_counts_what_it_says() -> None:
     short = bleu(["a b"], ["a b c d"], "en")
     assert short["bleu_1"] == pytest.approx(100 * np.exp(-1))  # the brevity penalty
     assert short["precision_1"] == 100
+
+
+def test_case_counts_only_where_the_tokenizer_keeps_it(place: Path, tmp_path: Path) -> None:
+    assert bleu(["the House"], ["The house"], "en")["precision_1"] == 0
+    assert bleu(["the House"], ["The house"], "en", lowercase=True)["precision_1"] == 100
+    (tmp_path / "right.txt").write_text((place / "cipher.txt").read_text().upper())
+    asked = {"text": place / "plain.txt", "reference": tmp_path / "right.txt", "language": "de"}
+    folder = tmp_path / "folding"
+    shutil.copytree(place / "knows", folder)
+    kept = translate(folder, **asked)
+    assert "case:mixed" in kept["signature"]
+    definition = json.loads((folder / "tokenizer.json").read_text())
+    definition["normalizer"] = {"type": "Lowercase"}
+    (folder / "tokenizer.json").write_text(json.dumps(definition))
+    folded = translate(folder, **asked)
+    assert "case:lc" in folded["signature"]
+    assert folded["scores"]["bleu_4"] == pytest.approx(100)
+    assert kept["scores"]["bleu_4"] < 50
 
 
 def test_the_command_says_that_it_is_a_probe(place: Path, call: Call, tmp_path: Path) -> None:

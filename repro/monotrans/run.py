@@ -15,12 +15,14 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import study
-from shared import BODY_RATE, BODY_STEPS, LENGTH, SIZE, english, options, pairs, same
+from shared import BODY_RATE, BODY_STEPS, LENGTH, SIZE, budget, english, folder, options, pairs, same
 from shared import text as text_of
 from tables import print_tables
 
 ALONE_STEPS, GRAFT_STEPS, SEEDS = 1200, 600, 3
 ALONE_RATE, GRAFT_RATE, TASK_RATE = "5e-4", "3e-3", "2e-4"
+VOCABULARY = ("tokenizer.algorithm=wordpiece", "tokenizer.lowercase=true", "tokenizer.strip_accents=false")
+"""Of all, so that they differ in what is asked only; WordPiece, since the words of treebanks stand alone, marks among them."""
 FULL, MORE = ("de", "ru"), ("es", "fr")
 TEXTS = {
     "en": ("en.wiki",),
@@ -44,12 +46,13 @@ class Body:
 
 ALL = FULL + MORE
 BODIES = {
+    "MiniLM": Body("", "target-finetune", (), (), 0),
     "en bare": Body("en", "target-finetune", (), ("surgery.bare_begin=true",), 0),
     "joint": Body("en", "joint", ("{}",)),
-    "disjoint": Body("en", "disjoint", ("{}",)),
+    "disjoint": Body("en", "disjoint", ("{}",), ("rows.method=random",)),
     "multi small": Body("en", "joint", ALL),
     "multi large": Body("en", "joint", ALL, ("tokenizer.size=24000",)),
-    "clwe": Body("", "copy", (), ("rows.method=static", "phases.train.train=['body','head','positions','specials','added']")),
+    "clwe": Body("", "copy", (), ("rows.method=static", "phases.train.train=['body','head','positions','segments','specials','added']")),
 }
 """Beside "en", which studies share: a body that starts from it has seen as much English and BODY_STEPS more. {}: the target."""
 
@@ -58,7 +61,7 @@ BODIES = {
 class System:
     """A row of the table: its body, the recipe of its graft ("" for none: the body has both languages), how it is fine-tuned.
 
-    everywhere: measured in the languages of MORE, too.
+    everywhere: measured in the languages of MORE, too. steps, rate, size: the graft's, and tokens of its vocabulary.
     """
 
     body: str
@@ -67,13 +70,18 @@ class System:
     freeze: tuple[str, ...] = ()
     noise: float = 0.0
     everywhere: bool = False
+    steps: int = GRAFT_STEPS
+    rate: str = GRAFT_RATE
+    size: int = SIZE
 
 
 WORDS, POSITIONS, ALIGNED, SIGMA = ("embeddings",), ("embeddings", "positions"), ("rows.method=ramen",), 0.075
+MADE = ("rows.method=copy+ramen+pieces",)
 MAPPED = ("rows.trust=false",)  # where vectors could not be mapped, that is a score too
 SYSTEMS = {
     "MonoTrans": System("en", "monotrans", (), WORDS, everywhere=True),
     "MonoTrans, aligned rows": System("en", "monotrans", ALIGNED, WORDS),
+    "MonoTrans, aligned rows, no training": System("en", "monotrans", ALIGNED, WORDS, steps=0),
     "JointPair, disjoint": System("disjoint", freeze=WORDS, everywhere=True),
     "MonoTrans + pos": System("en bare", "monotrans-pos", (), POSITIONS),
     "MonoTrans + pos, aligned rows": System("en bare", "monotrans-pos", ALIGNED, POSITIONS),
@@ -84,8 +92,23 @@ SYSTEMS = {
     "JointPair, joint": System("joint"),
     "JointMulti, 8,000": System("multi small"),
     "JointMulti, 24,000": System("multi large"),
-    "CLWE": System("clwe", "clwe-graft", MAPPED, WORDS),
+    "CLWE": System("clwe", "clwe-graft", MAPPED, WORDS, steps=0),
+    "MiniLM itself, aligned rows, no training": System("MiniLM", "monotrans", MADE, WORDS, steps=0, size=2 * SIZE),
+    "MiniLM itself, aligned rows, 350 steps": System("MiniLM", "monotrans", MADE, WORDS, steps=350, size=2 * SIZE),
+    "MiniLM itself, aligned rows and states": System("MiniLM", "aligned", MADE, WORDS, steps=1500, size=2 * SIZE),
 }
+"""The last three are what parallel text makes of a model as it is; MiniLM has no head that predicts words: the 350 steps train one, too."""
+TRIED = {
+    "English body": ("3e-4", "1e-3"),
+    "MonoTrans": ("1e-3", "3e-3", "1e-2"),
+    "MonoTrans, aligned rows": ("1e-3", "3e-3"),
+    "+ adapters": ("1e-3", "3e-3"),
+    "JointPair, disjoint": ("3e-4", "6e-4"),
+    "CLWE body": ("3e-4", "6e-4"),
+    "alone": ("5e-4", "1e-3"),
+    **{f"{system}: {task}": ("1e-4", "2e-4", "5e-4") for system in ("MonoTrans", "JointPair, joint") for task in ("pos", "ner")},
+}
+"""Learning rates, each tried by TRIAL_STEPS of German (tasks: by one seed in English); the best is the one above."""
 TASKS = {
     "pos": ("eval/ud/en/train.conllu.gz", "eval/ud/{}/test.conllu.gz"),
     "ner": ("eval/ner/wikineural/en/train.tsv.gz", "eval/ner/wikineural/{}/test.tsv.gz"),
@@ -107,30 +130,30 @@ def parallel(code: str, given: argparse.Namespace) -> str:
     return str(path)
 
 
-def body(name: str, code: str, given: argparse.Namespace) -> Any:
-    """The finished run of a body for English and `code`, made where it is not there, with the one that it starts from."""
+def body(name: str, code: str, given: argparse.Namespace, trial: str = "") -> Any:
+    """The finished run of a body for English and `code`, made where it is not there, with what it starts from; trial: see `english`."""
     import lingraft
     from lingraft.demo import source_model
 
     if name == "en":
-        return english(given)
+        return english(given, trial)
     chosen = BODIES[name]
     others = [code if language == "{}" else language for language in chosen.others]
     places = "-".join([name.replace(" ", "-"), *(others if "{}" in chosen.others else [])])
-    vocabulary = [] if chosen.recipe == "target-finetune" else [f"tokenizer.size={SIZE}", "tokenizer.lowercase=true"]
+    vocabulary = [] if chosen.recipe == "target-finetune" else [f"tokenizer.size={SIZE}", *VOCABULARY]
     return lingraft.transfer(
         str(body(chosen.start, code, given).path / "model") if chosen.start else source_model(),
         to=others[0] if others else "en",
         text=[text(language, given) for language in others or ["en"]],
         source_text=[text("en", given)] if others else [],
         recipe=chosen.recipe,
-        changes=[*vocabulary, *same(chosen.steps, BODY_RATE), *chosen.changes],
-        out=given.out / "bodies" / places,
+        changes=[*vocabulary, *same(*budget(chosen.steps, BODY_RATE, trial)), *chosen.changes],
+        out=folder(given, f"bodies/{places}", trial),
         options=options(places),
     )
 
 
-def alone(code: str, given: argparse.Namespace) -> Any:
+def alone(code: str, given: argparse.Namespace, trial: str = "") -> Any:
     """The finished run of a small model from scratch that knows `code` only (section 5)."""
     import lingraft
 
@@ -138,60 +161,98 @@ def alone(code: str, given: argparse.Namespace) -> Any:
     return lingraft.pretrain(
         [f"{code}={text(code, given)}"],
         recipe="pretrain",
-        changes=[f"tokenizer.size={SIZE}", "tokenizer.lowercase=true", *same(ALONE_STEPS, ALONE_RATE), *shape],
-        out=given.out / "bodies" / f"alone-{code}",
+        changes=[f"tokenizer.size={SIZE}", *VOCABULARY, *same(*budget(ALONE_STEPS, ALONE_RATE, trial)), *shape],
+        out=folder(given, f"bodies/alone-{code}", trial),
         options=options(f"alone {code}"),
     )
 
 
-def graft(system: System, source: Any, source_code: str, code: str, given: argparse.Namespace) -> Any:
-    """The finished run that gives `source` the language `code`."""
+def graft(system: System, source: Any, source_code: str, code: str, given: argparse.Namespace, trial: str = "") -> Any:
+    """The finished run that gives `source` the language `code`; trial: see `english`."""
     import lingraft
 
-    steps = 0 if system.graft == "clwe-graft" else GRAFT_STEPS
-    kind = "-".join([system.graft, *(change.partition("=")[2] for change in system.changes)])
-    aids = {"parallel": parallel(code, given)} if ALIGNED[0] in system.changes else {}
+    kind = "-".join([system.graft, *(change.partition("=")[2] for change in system.changes), str(system.steps)])
+    aids = {"parallel": parallel(code, given)} if {*ALIGNED, *MADE} & {*system.changes} else {}
     aids |= {"source_text": text(source_code, given)} if system.graft == "clwe-graft" else {}
     return lingraft.transfer(
         str(source.path / "model"),
         to=code,
         text=text(code, given),
         recipe=system.graft,
-        changes=[f"tokenizer.size={SIZE}", "tokenizer.lowercase=true", *same(steps, GRAFT_RATE), *system.changes],
-        out=given.out / "grafts" / f"{source.path.name}-{kind}-{code}",
+        changes=[
+            f"tokenizer.size={system.size}",
+            *VOCABULARY,
+            *same(*budget(system.steps, system.rate, trial)),
+            *system.changes,
+        ],
+        out=folder(given, f"grafts/{source.path.name}-{kind}-{code}", trial),
         options=options(f"{kind} {code}"),
         **aids,
     )
 
 
-def zero_shot(name: str, task: str, code: str, seed: int, given: argparse.Namespace) -> tuple[str, str]:
-    """The task model in English, and the one for `code` made of it without training."""
+def fine_tuned(system: System, task: str, code: str, seed: int, given: argparse.Namespace, trial: str = "") -> Path:
+    """The run of a task in English on the body of a system; trial: with this rate."""
     import lingraft
 
-    system, source = SYSTEMS[name], body(SYSTEMS[name].body, code, given)
-    has_folders = system.body == "disjoint"
-    english = source.path / ("model-en" if has_folders else "model")
-    settings = (str(english), "-".join(system.freeze), str(system.noise))
-    tuned = given.out / "tasks" / f"{source.path.name}-{task}-{settings[1] or 'all'}-{system.noise}-{seed}"
-    train = str(given.data / TASKS[task][0])
-    changes = [f"learning_rate={TASK_RATE}", "warmup=0.1", f"length={LENGTH}", "epochs=2"]
+    source = body(system.body, code, given)
+    settings = f"{'-'.join(system.freeze) or 'all'}-{system.noise}"
+    out = folder(given, f"tasks/{source.path.name}-{task}-{settings}-{seed}", trial)
+    changes = [f"learning_rate={trial or TASK_RATE}", "warmup=0.1", f"length={LENGTH}", "epochs=2"]
     lingraft.finetune(
-        str(english),
+        str(source.path / _english(system)),
         task=task,
-        train=train,
+        train=str(given.data / TASKS[task][0]),
         freeze=list(system.freeze),
         noise=system.noise,
         changes=changes,
         seed=seed,
-        out=tuned,
-        options=options(tuned.name),
+        out=out,
+        options=options(out.name),
     )
+    return out
+
+
+def _english(system: System) -> str:
+    """The folder of a body's model for English."""
+    return "model-en" if system.body == "disjoint" else "model"
+
+
+def zero_shot(name: str, task: str, code: str, seed: int, given: argparse.Namespace) -> tuple[Path, Path]:
+    """The task model in English, and the one for `code` made of it without training."""
+    import lingraft
+
+    system, tuned = SYSTEMS[name], fine_tuned(SYSTEMS[name], task, code, seed, given)
+    source, has_folders = body(system.body, code, given), system.body == "disjoint"
     if not system.graft and not has_folders:
-        return str(tuned / "model"), str(tuned / "model")
+        return tuned / "model", tuned / "model"
     found = source.path / "model" if has_folders else graft(system, source, "en", code, given).path
     swapped = given.out / "swapped" / f"{tuned.name}-{found.name if not has_folders else code}"
     lingraft.swap(tuned, graft=found, out=swapped)
-    return str(tuned / "model"), str(swapped)
+    return tuned / "model", swapped
+
+
+def tried(name: str, rate: str, given: argparse.Namespace) -> dict[str, Any]:
+    """A short training at a rate: its score on development text, or in a task on development sentences in English."""
+    from lingraft.evaluation import evaluate
+
+    begun = {
+        "English body": lambda: english(given, rate),
+        "JointPair, disjoint": lambda: body("disjoint", "de", given, rate),
+        "CLWE body": lambda: body("clwe", "de", given, rate),
+        "MonoTrans": lambda: graft(SYSTEMS["MonoTrans"], english(given), "en", "de", given, rate),
+        "MonoTrans, aligned rows": lambda: graft(SYSTEMS["MonoTrans, aligned rows"], english(given), "en", "de", given, rate),
+        "+ adapters": lambda: graft(SYSTEMS["+ adapters"], body("en bare", "de", given), "en", "de", given, rate),
+        "alone": lambda: alone("de", given, rate),
+    }
+    if name in begun:
+        (line,) = (line for line in begun[name]().lines("scores.jsonl") if (line["model"], line["name"]) == ("final", "bits_per_byte"))
+        return {"score": "bits per byte", "value": line["value"]}
+    system, task = name.split(": ")
+    model = fine_tuned(SYSTEMS[system], task, "de", 0, given, rate) / "model"
+    place = given.data / TASKS[task][0].replace("train", "dev")
+    found = evaluate(str(model), task=task, evaluation=[f"en={place}"], out=model.parent / "development")
+    return {"score": found["main"], "value": found["scores"][found["main"]]["mean"]}
 
 
 def measure(name: str, task: str, code: str, given: argparse.Namespace) -> dict[str, Any]:
@@ -204,8 +265,8 @@ def measure(name: str, task: str, code: str, given: argparse.Namespace) -> dict[
     for seed in range(SEEDS):
         for language, model, scores in zip(("en", code), zero_shot(name, task, code, seed, given), (english, other), strict=True):
             place = given.data / TASKS[task][1].format(language)
-            out = given.out / "scores" / f"{Path(model).parent.name if Path(model).name == 'model' else Path(model).name}-{language}"
-            found = evaluate(model, task=task, evaluation=[f"{language}={place}"], out=out)
+            out = given.out / "scores" / f"{model.parent.name if model.name == 'model' else model.name}-{language}"
+            found = evaluate(str(model), task=task, evaluation=[f"{language}={place}"], out=out)
             scores.append(found["scores"][found["main"]]["mean"])
             baseline = found["baseline"][found["main"]]
     spread = {which: statistics.stdev(scores) for which, scores in (("en", english), ("target", other))}
@@ -229,7 +290,8 @@ def probing(code: str, probe_name: str, given: argparse.Namespace) -> dict[str, 
 
 
 def cells() -> Iterator[dict[str, str]]:
-    """The systems in the order of SYSTEMS, each in the full languages first; then section 5."""
+    """Rates; the systems in the order of SYSTEMS, each in the full languages first; then section 5."""
+    yield from ({"tried": name, "rate": rate} for name, rates in TRIED.items() for rate in rates)
     for everywhere in (False, True):
         for name, system in SYSTEMS.items():
             for code in MORE if everywhere else FULL:
@@ -244,8 +306,12 @@ def main() -> None:
 
     def one(key: dict[str, str], given: argparse.Namespace) -> dict[str, Any]:
         began = time.monotonic()
-        is_probe = "probe" in key
-        found = probing(key["language"], key["probe"], given) if is_probe else measure(key["system"], key["task"], key["language"], given)
+        if "tried" in key:
+            found = tried(key["tried"], key["rate"], given)
+        elif "probe" in key:
+            found = probing(key["language"], key["probe"], given)
+        else:
+            found = measure(key["system"], key["task"], key["language"], given)
         return {**found, "minutes": round((time.monotonic() - began) / 60, 2)}
 
     study(__doc__, Path(__file__).parent, cells(), one, print_tables)

@@ -30,6 +30,8 @@ PLAIN_RATE = "3e-4"
 BATCH, LENGTH, JOINT_SIZE, OWN_SIZE = 16, 64, 12_000, 8_000
 CHARACTERS, SOURCE_CHARACTERS, HELD_OUT_CHARACTERS, TEST_EVERY = 5_000_000, 3_000_000, 60_000, 100
 ADVERSARY_STEPS, SEEDS = 150, 2
+VOCABULARY = ("tokenizer.lowercase=true", "tokenizer.strip_accents=false", "tokenizer.alphabet=3000")
+"""Of all: the same characters are tokens, whatever the size."""
 TEXTS = {
     "zh": ("zh.cvwiki", "zh.phpdoc", "zh.debdocs"),
     "de": ("de.phpdoc", "de.eltec"),
@@ -73,10 +75,18 @@ SYSTEMS = {
     "trelm-no-trilayer": System("trelm-no-trilayer", keeps="rows"),
     "trelm-brlm": System("trelm-brlm", keeps="commonality"),
     "trelm, aligned rows": System("trelm", (ALIGNED,)),
+    "trelm, nothing re-added": System("trelm", ("phases.language.mid_embeddings=false",), keeps="commonality"),
     "trelm-separate-vocabulary": System("trelm-separate-vocabulary", OWN),
 }
-SIZES = {f"trelm, {number} pairs": System("trelm", keeps="commonality", num_pairs=number) for number in (500, 4000)}
-"""Of figure 2, beside all pairs. A half sees half a batch of lines in each of its steps."""
+SIZES = {f"trelm, {number} pairs": System("trelm", keeps="commonality", num_pairs=number) for number in (100, 400)}
+"""Of figure 2, beside all pairs, of which a half, with half a batch of lines in each of its steps, sees 1,600."""
+STOCK = {
+    "trelm": ("without-trilayer",),
+    "trelm, nothing re-added": ("folded", "without-trilayer"),
+}
+"""Ways out to a model that stock transformers reads."""
+TRIALS = dict.fromkeys(("trelm", "full training, aligned rows", "full training, rank rows"), ("0.33", "1", "3"))
+"""Factors of the learning rates above, each tried with a fifth of the steps."""
 TASKS = {
     "parsing": ("learning_rate=5e-4", "warmup=0.1", f"length={LENGTH}", "accumulation=2", "epochs=10"),
     "srl": ("learning_rate=5e-4", "warmup=0.1", f"length={LENGTH}", "accumulation=2", "epochs=10"),
@@ -114,15 +124,17 @@ def text(code: str, given: argparse.Namespace) -> str:
     return text_of(f"trelm-{code}", files, given, characters)
 
 
-def changes(system: System) -> list[str]:
-    """The settings of all trainings, then the system's own. All have as many steps in all."""
+def changes(system: System, factor: str = "") -> list[str]:
+    """The settings of all trainings, then the system's own. All have as many steps in all; a trial of a factor of the rates has fewer."""
     from lingraft.recipe import load_recipe
 
-    shared = ["text.normalisation=NFC", "tokenizer.lowercase=true", f"tokenizer.size={JOINT_SIZE}", f"batch={BATCH}", f"length={LENGTH}"]
+    shared = ["text.normalisation=NFC", *VOCABULARY, f"tokenizer.size={JOINT_SIZE}", f"batch={BATCH}", f"length={LENGTH}"]
     shared += [f"evaluation.max_characters={HELD_OUT_CHARACTERS}", f"rows.adversary_steps={ADVERSARY_STEPS}"]
     own = load_recipe(system.recipe).phases
     for name, phase in own.items():
         told = {"steps": STEPS.get(name, 0), "learning_rate": RATES.get(name, RATES["commonality"])} if len(own) > 1 else plain()
+        if factor:
+            told |= {"steps": told["steps"] // 5, "learning_rate": float(told["learning_rate"]) * float(factor)}
         if phase.trains:
             shared += [f"phases.{name}.{key}={value}" for key, value in {**told, "dropout": 0.0}.items()]
         if phase.next_sentence:
@@ -147,7 +159,7 @@ def begin(out: Path, start: Path, keeps: str) -> None:
         for name in ("tokenizer", *(["phases/commonality"] if with_phase else [])):
             shutil.copytree(start / name, temporary / name)
         (temporary / ".stages").mkdir()
-        for name in ("rows.safetensors", *(f".stages/{stage}.json" for stage in stages)):
+        for name in ("rows.safetensors", *(["metrics.jsonl"] if with_phase else []), *(f".stages/{stage}.json" for stage in stages)):
             shutil.copy2(start / name, temporary / name)
         facts = json.loads((start / "run.json").read_text(encoding="utf-8"))
         spent = {name: seconds for name, seconds in facts["phase_seconds"].items() if with_phase and name == "commonality"}
@@ -171,6 +183,15 @@ def trained(name: str, code: str, given: argparse.Namespace) -> Any:
     if system.keeps and code == "zh":
         begin(out, commonality("fastText + adversarial", False, given).path, system.keeps)
     return transfer(system, code, out, changes(system), given)
+
+
+def tried(name: str, factor: str, given: argparse.Namespace) -> dict[str, Any]:
+    """A short training with a factor of the learning rates: its score on held-out text."""
+    system, out = SYSTEMS[name], given.out / "trials" / f"zh-{name.replace(', ', '-').replace(' ', '-')}-{factor}"
+    if system.keeps:
+        begin(out, commonality("fastText + adversarial", False, given).path, "rows")
+    run = transfer(system, "zh", out, changes(system, factor), given)
+    return {name: told(run)[name] for name in ("bits_per_subword", "bits_per_byte")}
 
 
 def transfer(system: System, code: str, out: Path, settings: list[str], given: argparse.Namespace) -> Any:
@@ -216,22 +237,41 @@ def roles(split: str, given: argparse.Namespace) -> str:
     return str(path)
 
 
-def task(name: str, system: str, code: str, given: argparse.Namespace) -> dict[str, Any]:
-    """Scores of a fine-tuned model, over seeds."""
+def stock(system: str, how: str, given: argparse.Namespace) -> dict[str, Any]:
+    """A model made stock, and as it was: bits on text that neither trained on, and parsing of the stock one."""
+    from lingraft.evaluation import evaluate
+    from lingraft.export import export
+
+    run, test = trained(system, "zh", given), parallel("zh", given)["test"]
+    out, measured = run.path / how, {}
+    if not out.exists():
+        export(run.path, stock=how, out=out)
+    for name, model in (("before", run.path), (how, out)):
+        scores = evaluate(str(model), task="language-modelling", evaluation=[f"zh={test}"], out=run.path / "tests" / f"bits-{name}")[
+            "scores"
+        ]
+        measured["before" if name == "before" else "after"] = {
+            score: scores[score]["mean"] for score in ("bits_per_subword", "bits_per_byte")
+        }
+    return {**measured, "parsing": task("parsing", system, "zh", given, how)}
+
+
+def task(name: str, system: str, code: str, given: argparse.Namespace, how: str = "") -> dict[str, Any]:
+    """Scores of a fine-tuned model, over seeds; how: of its stock model of this kind."""
     from lingraft.evaluation import evaluate
 
     run, splits = trained(system, code, given), ("train", "dev", "test")
     train, dev, test = (roles(split, given) if name == "srl" else str(given.data / f"eval/ud/{code}/{split}.conllu.gz") for split in splits)
     began = time.monotonic()
     found = evaluate(
-        str(run.path / "model"),
+        str(run.path / (how or "model")),
         task=name,
         train=[train],
         development=[dev],
         evaluation=[f"{code}={test}"],
         changes=TASKS[name],
         seeds=SEEDS,
-        out=run.path / "tests" / name,
+        out=run.path / "tests" / f"{name}{how and '-'}{how}",
         options=options(f"{name} {run.path.name}"),
     )
     return {"scores": found["scores"], "baseline": found["baseline"], "minutes": round((time.monotonic() - began) / 60, 2)}
@@ -249,13 +289,15 @@ def translation(system: str, way: str, given: argparse.Namespace) -> dict[str, A
 
 
 def cells() -> Iterator[dict[str, str]]:
-    """What is measured, the most telling first."""
+    """What is measured, rates first, then the most telling."""
+    yield from ({"cell": "trial", "system": system, "factor": factor} for system, factors in TRIALS.items() for factor in factors)
     for system in SYSTEMS:
         yield from ({"cell": cell, "system": system, "language": "zh"} for cell in ("training", "parsing"))
     for rows in reversed(ROWS):
         yield from ({"cell": "rows", "rows": rows, "budget": budget} for budget in ("1", "2"))
     for system in ("trelm", "trelm-tlm"):
         yield from ({"cell": "translation", "system": system, "way": way} for way in ("en > zh", "zh > en"))
+    yield from ({"cell": "stock", "system": system, "how": how} for system, ways in STOCK.items() for how in ways)
     yield from ({"cell": "srl", "system": system, "language": "zh"} for system in WITH_ROLES)
     yield from ({"cell": "training", "system": system, "language": "zh"} for system in SIZES)
     for code in MORE:
@@ -270,6 +312,10 @@ def measure(key: dict[str, str], given: argparse.Namespace) -> dict[str, Any]:
         return told(commonality(key["rows"], key["budget"] == "2", given))
     if cell == "translation":
         return translation(key["system"], key["way"], given)
+    if cell == "trial":
+        return tried(key["system"], key["factor"], given)
+    if cell == "stock":
+        return stock(key["system"], key["how"], given)
     if cell == "training":
         return told(trained(key["system"], key["language"], given))
     return task(cell, key["system"], key["language"], given)

@@ -82,7 +82,7 @@ def published(number: str) -> dict[str, list[float]]:
 def print_tables(lines: list[dict[str, Any]]) -> None:
     """Everything."""
     study = Study(lines)
-    for table in (rows_table, systems_table, roles_table, translation_table, sizes_table, languages_table):
+    for table in (trials_table, rows_table, systems_table, stock_table, roles_table, translation_table, sizes_table, languages_table):
         table(study)
     print("Claims\n")
     print("\n".join(f"- {claim}" for claim in claims(study)))
@@ -129,6 +129,29 @@ def systems_table(study: Study) -> None:
 def _baseline(study: Study, task: str, scores: Sequence[str]) -> list[Number | None]:
     found = next((values["baseline"] for key, values in study.values.items() if key[0] == task and key[2] == "zh"), {})
     return [(100 * found[score], 0.0) if score in found else None for score in scores]
+
+
+def trials_table(study: Study) -> None:
+    """Of learning rates."""
+    keys = [key for key in study.values if key[0] == "trial"]
+    rows = [[key[1], key[2], (study.values[key]["bits_per_byte"], 0.0)] for key in keys]
+    _table("Learning rates: times those that were used, a fifth of the steps", ["system", "factor", "bits/byte"], rows)
+
+
+def stock_table(study: Study) -> None:
+    """What it costs to do without lingraft, on the test side of the parallel text."""
+    rows = []
+    for key, values in study.values.items():
+        if key[0] == "stock":
+            bits = [(values[name]["bits_per_byte"], 0.0) for name in ("before", "after")]
+            after = [(100 * found["mean"], 100 * (found["sd"] or 0.0) / found["n"] ** 0.5) for found in _trees(values)]
+            rows.append([*key[1:], *bits, *(study.task("parsing", name)(key[1]) for name in ("uas", "las")), *after])
+    head = ["system", "made stock", "bits/byte before", "after", "UAS before", "LAS", "UAS after", "LAS"]
+    _table("Stock models", head, rows)
+
+
+def _trees(values: dict[str, Any]) -> list[dict[str, Any]]:
+    return [values["parsing"]["scores"][name] for name in ("uas", "las")]
 
 
 def roles_table(study: Study) -> None:

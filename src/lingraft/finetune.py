@@ -11,10 +11,10 @@ from lingraft.errors import Interrupted, LingraftError, RunError, suggest
 from lingraft.evaluate.table import TASKS
 from lingraft.evaluate.task import TaskSettings
 from lingraft.evaluation import Exam, digests, forget_attempts, learn, learner_of, read_examples, versions
-from lingraft.files import atomic_folder, is_main_process, locked, read_json, write_json
+from lingraft.files import atomic_folder, files_digest, is_main_process, locked, read_json, write_json
 from lingraft.model.adapters import save_adapters
 from lingraft.model.load import load_config
-from lingraft.model.parts import body_fingerprint, parameters_of, set_trainable, word_matrices
+from lingraft.model.parts import body_fingerprint, input_fingerprints, parameters_of, set_trainable, word_matrices
 from lingraft.recipe import changed
 from lingraft.run import FINETUNE, MODEL, Run, model_folder
 from lingraft.train.loop import Options
@@ -55,7 +55,9 @@ def finetune(
         raise RunError("lingraft finetune needs --train PATH.")
     exam = Exam(model, task, TASKS[task], examples, others, {}, settings)
     untrained = learner_of(exam, seed).model  # what is wrong with it or the parts shows before anything is written
-    inputs = {"model": model, "task": task, "seed": seed, "body": body_fingerprint(untrained), "settings": settings.model_dump()}
+    weights = files_digest(Path(model)) if Path(model).is_dir() else None
+    inputs: dict[str, Any] = {"model": model, "weights": weights, "task": task, "seed": seed, "settings": settings.model_dump()}
+    inputs |= {"body": body_fingerprint(untrained), "inputs": input_fingerprints(untrained)}
     inputs |= {"frozen": _frozen(untrained, settings), "noise": settings.noise, "noise_relative": settings.noise_relative}
     inputs |= {"data": digests(train, development, {})}
     is_new = not Path(out).exists()

@@ -27,9 +27,14 @@ def grafts(folder: str | Path) -> list[dict[str, Any]]:
     if not found:
         raise RunError(f"{folder} holds no run of `lingraft transfer`, `pretrain`, `finetune` or `swap`.")
     for told in found:
-        others = [other["name"] for other in found if other["kind"] == "task" and other["body"] == told["body"]]
+        others = [other["name"] for other in found if other["kind"] == "task" and _fits(told, other)]
         told["fits"] = others if told["kind"] in ("graft", "model") and told["body"] else []
     return found
+
+
+def _fits(graft: dict[str, Any], task: dict[str, Any]) -> bool:
+    """Whether the bodies are the same, and positions that the graft brings are for ones that stayed."""
+    return bool(graft["body"] == task["body"] and (not graft["positions"] or "positions" in task["frozen"]))
 
 
 def _is_ours(path: Path) -> bool:

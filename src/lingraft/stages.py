@@ -26,7 +26,7 @@ from lingraft.model.adapters import save_adapters
 from lingraft.model.factorised import multiply_out
 from lingraft.model.heads import detach_next_sentence_head
 from lingraft.model.load import Source, load_source
-from lingraft.model.parts import body_fingerprint, parameters_of
+from lingraft.model.parts import body_fingerprint, input_fingerprints, parameters_of
 from lingraft.model.surgery import check_fits
 from lingraft.model.trilayer import set_mid_embeddings
 from lingraft.race import Course, race
@@ -234,7 +234,7 @@ def initial(request: Request, run: Run, source: Source, spoken: Tongues, found: 
     if not run.begin("initial", {"settings": settings_of(request.recipe)["initial"]}) and is_main_process():
         run.write_scores(measure(request, spoken, source.model, found, "initial"))
         run.note(parameters={part: _size(source.model, part) for part in ("all", "embeddings", "body", "head")})
-        run.note(body=body_fingerprint(source.model))
+        run.note(body=body_fingerprint(source.model), inputs=input_fingerprints(source.model))
         run.finish("initial")
 
 
@@ -336,7 +336,7 @@ def export(request: Request, run: Run, source: Source, spoken: Tongues) -> None:
         with atomic_folder(run.path / MODEL) as temporary:
             _save(spoken.target, source.model, temporary)
             write_text(temporary / "README.md", model_card(run.path))
-        run.note(final_body=body_fingerprint(source.model))
+        run.note(final_body=body_fingerprint(source.model), final_inputs=input_fingerprints(source.model))
         run.finish("model")
     if is_main_process():
         write_report([run.path])

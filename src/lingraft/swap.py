@@ -28,12 +28,16 @@ BEGUN = f"{STAGES}/fine-tuning.json"  # in the folders of task models
 
 @dataclass(frozen=True, slots=True)
 class Graft:
-    """What a run learnt for a language. folder: its model. learnt: see `learnt`. body: fingerprint, where the run noted it."""
+    """What a run learnt for a language. folder: its model. learnt: see `learnt`. body: fingerprint, where the run noted it.
+
+    inputs: the fingerprints of segments and positions, when it began and when it ended.
+    """
 
     folder: Path
     language: str
     learnt: dict[str, Any]
     body: str | None
+    inputs: tuple[dict[str, str], ...] = ()
 
     @property
     def has_positions(self) -> bool:
@@ -133,7 +137,8 @@ def _open(path: Path) -> Graft:
     if folder.name == MODEL and not isinstance(language, str) and (each := sorted(map(str, run.path.glob(f"{MODEL}-*")))):
         raise RunError(f"{run.path} has a model for each of its languages. Give one of them: {', '.join(each)}.")
     spoken = folder.name.partition("-")[2] or (language if isinstance(language, str) else ", ".join(language))
-    return Graft(folder, spoken, learnt(run), run.facts.get("final_body"))
+    inputs = tuple(run.facts[name] for name in ("inputs", "final_inputs") if name in run.facts)
+    return Graft(folder, spoken, learnt(run), run.facts.get("final_body"), inputs)
 
 
 def learnt(run: Run) -> dict[str, Any]:
@@ -164,8 +169,20 @@ def _check(model: Any, other: Any, known: dict[str, Any], found: Graft, force: b
             f"{name} has positions of its own, but those of the task model trained with it. "
             "Fine-tune with --freeze embeddings,positions, or take a graft without positions."
         )
+    _check_inputs(known, found)
     _warn(known, found)
     return body if known else None
+
+
+def _check_inputs(known: dict[str, Any], found: Graft) -> None:
+    """Raise RunError where the task model began with other segments than the graft, or with other positions, and the graft brings none."""
+    parts = ["segments"] if found.has_positions else ["segments", "positions"]
+    began = known.get("inputs")
+    if began and found.inputs and not any(all(began[part] == own[part] for part in parts) for own in found.inputs):
+        raise RunError(
+            f"{found.folder} does not fit: {known['model']}, which the task model began with, has the same body, but "
+            f"{' or '.join(parts)} of its own. Graft that model, or fine-tune the one that the graft was made for."
+        )
 
 
 def _check_shapes(model: Any, other: Any, found: Graft) -> None:
@@ -176,9 +193,9 @@ def _check_shapes(model: Any, other: Any, found: Graft) -> None:
         for one in (model, other)
     )
     families, widths = zip(*((one.config.model_type, one.get_input_embeddings().embedding_dim) for one in (model, other)), strict=True)
-    wrong = next((name for name in ours if "pooler" not in name and theirs.get(name) != ours[name]), None)
+    wrong = next((name for name in {**ours, **theirs} if "pooler" not in name and theirs.get(name) != ours.get(name)), None)
     if len(set(families)) > 1 or len(set(widths)) > 1 or wrong:
-        which = f"{wrong} is {ours[wrong]} and {theirs.get(wrong)}" if wrong else f"words are {widths[0]} and {widths[1]} wide"
+        which = f"{wrong} is {ours.get(wrong)} and {theirs.get(wrong)}" if wrong else f"words are {widths[0]} and {widths[1]} wide"
         raise RunError(f"{found.folder} is not of the task model's build: {families[0]} and {families[1]}, {which}.")
     if has_adapters(model) and not found.learnt["adapters"]:
         raise RunError(f"The task model has adapters of its own language, and {found.folder} has none to put in their place.")

@@ -98,7 +98,8 @@ def translate(
     except KeyboardInterrupt:
         raise Interrupted("Interrupted: nothing is written. The same command begins anew.") from None
     if reference is not None and code is not None:
-        answer |= _scored(list(lines(str(text))), kept, list(lines(str(reference))), code, (str(text), str(reference)))
+        folded, names = vocabulary.lowers_case(found.writer), (str(text), str(reference))
+        answer |= _scored(list(lines(str(text))), kept, list(lines(str(reference))), code, folded, names)
     if out is not None:
         write_lines(Path(out), kept)
     return answer | {"lines": len(kept)} | ({"translations": kept} if out is None else {"out": str(out)})
@@ -110,13 +111,17 @@ def counted(texts: Iterable[str], answer: dict[str, Any]) -> Iterator[str]:
         yield line
 
 
-def _scored(inputs: list[str], found: list[str], right: list[str], code: str, names: tuple[str, str]) -> dict[str, Any]:
-    """BLEU of translations, and of the inputs as if they were translations. Raises TextError where the numbers of lines differ."""
+def _scored(inputs: list[str], found: list[str], right: list[str], code: str, folded: bool, names: tuple[str, str]) -> dict[str, Any]:
+    """BLEU of translations, and of the inputs as if they were translations; folded: case does not count.
+
+    Raises TextError where the numbers of lines differ.
+    """
     if len(right) != len(found):
         raise TextError(f"{names[1]} has {len(right):,} lines, {names[0]} has {len(found):,}. A reference stands on the line of its text.")
     if not found:
         raise TextError(f"{names[0]} is empty.")
-    return {"scores": bleu(found, right, code), "baseline": bleu(inputs, right, code), "signature": signature(code)}
+    scores, baseline = (bleu(made, right, code, lowercase=folded) for made in (found, inputs))
+    return {"scores": scores, "baseline": baseline, "signature": signature(code, lowercase=folded)}
 
 
 # --- the model ------------------------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from lingraft.errors import LingraftError
 from lingraft.evaluate.bootstrap import combined_interval, summary
@@ -264,6 +266,15 @@ def test_windows_hold_every_word_once(pico: Callable[[str], Path], family: str) 
         found = windows(words, tokenizer, length)
         assert [word for window in found for word in window.words] == list(range(len(words)))
         assert all(len(window.ids) <= length and len(window.first) == len(window.words) for window in found)
+
+
+def test_a_word_is_tagged_at_its_first_piece_that_is_no_space() -> None:
+    tokenizer = Tokenizer(models.Unigram([("<unk>", 0.0), ("▁", -3.0), ("▁ab", -2.0), (",", -2.0), ("c", -2.0)], unk_id=0))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
+    (window,) = windows(["ab", ",", "abc", "c"], fast, 16)
+    assert fast.convert_ids_to_tokens(window.ids) == ["▁ab", "▁", ",", "▁ab", "c", "▁", "c"]
+    assert window.first == [0, 2, 3, 6]
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,10 @@ def test_case_and_accents(lines):
         lower = tokenizers.train(lines, TokenizerSettings(algorithm=algorithm, size=700, lowercase=True), bert())
         assert lower.decode(lower("Größe ändern", add_special_tokens=False)["input_ids"]) == expected
         assert vocabulary.lowers_case(lower)
+        for stripped, spelled in ((True, "große andern"), (False, "größe ändern")):
+            settings = TokenizerSettings(algorithm=algorithm, size=700, lowercase=True, strip_accents=stripped)
+            made = tokenizers.train(lines, settings, bert())
+            assert made.decode(made("Größe ändern", add_special_tokens=False)["input_ids"]) == spelled
 
 
 def test_long_words_are_no_unknowns(trained):

@@ -18,16 +18,17 @@ def cut(language: str) -> str:
     return "zh" if parse(language).script in ("Hans", "Hant", "Hani") else "char"
 
 
-def bleu(found: Sequence[str], right: Sequence[str], language: str) -> dict[str, float]:
+def bleu(found: Sequence[str], right: Sequence[str], language: str, *, lowercase: bool = False) -> dict[str, float]:
     """From 0 to 100: `bleu_1` … `bleu_4`, of n-grams up to that length with the brevity penalty, and `precision_1` … `precision_4`, the
     shares of the n-grams of one length that the references have. bleu_4 is what is called BLEU.
 
-    found, right: translations and references, line by line. TreLM's table 6 says BLEU-1/2/3/4, but its NMT rows look like precisions, as
-    sacrebleu prints them: as such, they make the BLEU (35 and 23) that NMT reaches there.
+    found, right: translations and references, line by line. lowercase: case does not count, for a tokenizer that folds it. TreLM's table 6
+    says BLEU-1/2/3/4, but its NMT rows look like precisions, as sacrebleu prints them: as such, they make the BLEU (35 and 23) that NMT
+    reaches there.
     """
     from sacrebleu.metrics.bleu import BLEU
 
-    metric = BLEU(tokenize=cut(language))
+    metric = BLEU(tokenize=cut(language), lowercase=lowercase)
     told = metric.corpus_score(list(found), [list(right)])
     values = {
         f"bleu_{n}": BLEU.compute_bleu(
@@ -38,8 +39,8 @@ def bleu(found: Sequence[str], right: Sequence[str], language: str) -> dict[str,
     return values | {f"precision_{n}": told.precisions[n - 1] for n in range(1, LONGEST + 1)}
 
 
-def signature(language: str) -> str:
+def signature(language: str, *, lowercase: bool = False) -> str:
     """What sacrebleu asks to be published beside its numbers."""
     import sacrebleu
 
-    return f"nrefs:1|case:mixed|eff:no|tok:{cut(language)}|smooth:exp|version:{sacrebleu.__version__}"
+    return f"nrefs:1|case:{'lc' if lowercase else 'mixed'}|eff:no|tok:{cut(language)}|smooth:exp|version:{sacrebleu.__version__}"

@@ -32,20 +32,30 @@ class Window:
 
 
 def windows(words: Sequence[str], tokenizer: Any, length: int) -> list[Window]:
-    """A sentence as inputs of at most `length` tokens, each word in one of them; a word longer than that is cut."""
+    """A sentence as inputs of at most `length` tokens, each word in one of them; a word longer than that is cut.
+
+    first: the place of each word's first piece, or of the one after it where that is a space alone, as Unigram writes the space before a
+    mark that text has only behind words.
+    """
     before, after = specials_around(tokenizer)
     room = length - len(before) - len(after)
     pieces = [ids[:room] for ids in encode_words(words, tokenizer)]
-    found, start = [], 0
+    found, start, spaces = [], 0, _spaces(tokenizer)
     while start < len(pieces):
         end, ids, first = start, list(before), []
         while end < len(pieces) and len(ids) + len(pieces[end]) <= length - len(after):
-            first.append(len(ids))
+            first.append(len(ids) + (len(pieces[end]) > 1 and pieces[end][0] in spaces))
             ids += pieces[end]
             end += 1
         found.append(Window(ids + after, first, range(start, end)))
         start = end
     return found
+
+
+def _spaces(tokenizer: Any) -> set[int]:
+    """The ids of tokens that are a space alone."""
+    found = (tokenizer.convert_tokens_to_ids(mark) for mark in ("▁", "Ġ"))
+    return {i for i in found if i is not None and i != tokenizer.unk_token_id}
 
 
 def encode_words(words: Sequence[str], tokenizer: Any) -> list[list[int]]:

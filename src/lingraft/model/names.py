@@ -9,6 +9,7 @@ new          the rows of tokens that the source does not have (tied or untied ou
 words        the word rows without the special tokens (tied or untied output too) and the output bias; of factorised rows the coordinates
 specials     the rows of the special tokens
 positions    the position table
+segments     the segment table and the norm of the embedding block
 body         the network between embeddings and head
 trilayer     the layer that a recipe puts between the halves (`[surgery] trilayer`), and what stands for unaligned places
 layers.N-M   layers N to M (0 is the first, a TRILayer counts); layers.lower-half, layers.upper-half are without the TRILayer
@@ -19,7 +20,21 @@ import re
 
 from lingraft.errors import RecipeError, suggest
 
-PARTS = ("adapters", "added", "all", "body", "embeddings", "head", "language", "new", "positions", "specials", "trilayer", "words")
+PARTS = (
+    "adapters",
+    "added",
+    "all",
+    "body",
+    "embeddings",
+    "head",
+    "language",
+    "new",
+    "positions",
+    "segments",
+    "specials",
+    "trilayer",
+    "words",
+)
 LAYERS = re.compile(r"layers\.(?:(\d+)(?:-(\d+))?|(lower-half|upper-half))")
 
 

@@ -127,7 +127,7 @@ def parameters_of(model: Any, part: str) -> dict[str, nn.Parameter]:
     words, biases, block = word_matrices(model), output_biases(model), _embedding_block(model)
     factors = words | primitives(model)
     in_base = {id(parameter) for parameter in model.base_model.parameters()}
-    layer_of = _layer_of(model)
+    layer_of, others = _layer_of(model), _positions_and_languages(model)
     if LAYERS.fullmatch(part):
         chosen = _layer_range(part, num_layers(model), trilayer_place(model))
         return {n: p for n, p in named.items() if layer_of.get(id(p)) in chosen}
@@ -141,6 +141,7 @@ def parameters_of(model: Any, part: str) -> dict[str, nn.Parameter]:
         "new": lambda n, p: n in words or n in biases,
         "specials": lambda n, p: n in words,
         "positions": lambda n, p: any(p is table.weight for table in position_tables(model)),
+        "segments": lambda n, p: id(p) in block and n not in factors and id(p) not in others,
         "trilayer": lambda n, p: "placeholder." in n or layer_of.get(id(p), -1) == trilayer_place(model),
         "body": lambda n, p: id(p) in in_base and id(p) not in block and n not in factors,
         "head": lambda n, p: id(p) not in in_base and n not in factors,
@@ -148,10 +149,24 @@ def parameters_of(model: Any, part: str) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in named.items() if choose(name, parameter)}
 
 
+def _positions_and_languages(model: Any) -> set[int]:
+    languages = {id(p) for name, p in model.named_parameters() if name.endswith("language_embeddings.weight")}
+    return languages | {id(table.weight) for table in position_tables(model)}
+
+
 def body_fingerprint(model: Any) -> str:
     """SHA-256 of the body's names and float32 weights, pooler and adapters left out: the same under every head."""
+    return _fingerprint(model, "body")
+
+
+def input_fingerprints(model: Any) -> dict[str, str]:
+    """The same of what stands between word rows and body: segments (with the norm) and positions."""
+    return {part: _fingerprint(model, part) for part in ("segments", "positions")}
+
+
+def _fingerprint(model: Any, part: str) -> str:
     base = {id(parameter): name.replace(".base_layer", "") for name, parameter in model.base_model.named_parameters()}
-    named = {base[id(parameter)]: parameter for parameter in parameters_of(model, "body").values()}
+    named = {base[id(parameter)]: parameter for parameter in parameters_of(model, part).values()}
     hashed = hashlib.sha256()
     for name in sorted(name for name in named if "pooler" not in name):
         hashed.update(name.encode())

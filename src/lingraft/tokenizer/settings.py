@@ -26,6 +26,11 @@ class TokenizerSettings(BaseModel):
         description="wordpiece, unigram: most characters that are tokens; by default a quarter of the size, at least 256",
     )
     lowercase: bool = Field(False, description="fold case")
+    strip_accents: bool | None = Field(
+        None,
+        description="drop accents and all other marks above and below letters; by default only wordpiece with lowercase does, as BERT's "
+        "uncased models. It takes vowels from Hindi, tones from Vietnamese",
+    )
     alpha: float = Field(
         1.0, ge=0, le=1, description="of several texts, up-sample the small ones: shares of the lines to this power; 1: as they are"
     )
@@ -33,6 +38,7 @@ class TokenizerSettings(BaseModel):
 
     @model_validator(mode="after")
     def _fits_the_source(self) -> "TokenizerSettings":
-        if self.vocabulary == "extend" and (self.algorithm != "same" or self.lowercase):
-            raise RecipeError("An extended tokenizer is cut as the source's is: leave tokenizer.algorithm and tokenizer.lowercase out.")
+        if self.vocabulary == "extend" and (self.algorithm != "same" or self.lowercase or self.strip_accents is not None):
+            names = "tokenizer.algorithm, tokenizer.lowercase and tokenizer.strip_accents"
+            raise RecipeError(f"An extended tokenizer is cut as the source's is: leave {names} out.")
         return self

@@ -100,8 +100,9 @@ def _template(tokenizer: Tokenizer, source: PreTrainedTokenizerBase) -> Any:
 
 def _wordpiece(lines: Iterator[str], settings: TokenizerSettings, source: PreTrainedTokenizerBase, specials: list[AddedToken]) -> Tokenizer:
     unknown, lowercase = _unknown(source, "WordPiece"), bool(settings.lowercase)
+    stripped = lowercase if settings.strip_accents is None else settings.strip_accents
     tokenizer = Tokenizer(models.WordPiece(unk_token=unknown))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=lowercase)
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=stripped)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     with TrainingText(lines, settings.size, settings.alphabet) as text:
@@ -127,7 +128,7 @@ def _continues(letter: str, tokenizer: Tokenizer) -> bool:
 def _unigram(lines: Iterator[str], settings: TokenizerSettings, source: PreTrainedTokenizerBase, specials: list[AddedToken]) -> Tokenizer:
     unknown = _unknown(source, "Unigram")
     tokenizer = Tokenizer(models.Unigram())
-    tokenizer.normalizer = normalizers.Lowercase() if settings.lowercase else normalizers.Sequence([])
+    tokenizer.normalizer = normalizers.Sequence(_folding(settings))
     # As SentencePiece: runs of white space are one space, and every line begins with a word.
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
     tokenizer.decoder = decoders.Metaspace()
@@ -167,8 +168,8 @@ def _bpe(lines: Iterator[str], settings: TokenizerSettings, source: PreTrainedTo
     else:  # in these sources a word at the start of a line is spelled as any other; decoding takes the added space away again
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
-    if settings.lowercase:
-        tokenizer.normalizer = normalizers.Sequence([*filter(None, [tokenizer.normalizer]), normalizers.Lowercase()])
+    if folding := _folding(settings):
+        tokenizer.normalizer = normalizers.Sequence([*filter(None, [tokenizer.normalizer]), *folding])
     trainer = trainers.BpeTrainer(
         vocab_size=settings.size, min_frequency=2, special_tokens=specials, initial_alphabet=alphabet, show_progress=False
     )
@@ -177,6 +178,12 @@ def _bpe(lines: Iterator[str], settings: TokenizerSettings, source: PreTrainedTo
 
 
 _TRAINERS = {"wordpiece": _wordpiece, "unigram": _unigram, "bpe": _bpe}
+
+
+def _folding(settings: TokenizerSettings) -> list[Any]:
+    """What is done to case and accents."""
+    stripping = [normalizers.NFD(), normalizers.StripAccents(), normalizers.NFC()] if settings.strip_accents else []
+    return [*stripping, *([normalizers.Lowercase()] if settings.lowercase else [])]
 
 
 def _unknown(source: PreTrainedTokenizerBase, algorithm: str) -> str:
