@@ -50,6 +50,15 @@ def weights(run: Run, phase: str) -> dict[str, Any]:
     return load_file(run.path / "phases" / phase / f"checkpoint-{0 if phase == 'combine' else 6:08d}" / "model.safetensors")
 
 
+def test_a_multilingual_source_keeps_its_vocabulary_and_rows(pico: Pico, world: World, tmp_path: Path):
+    run = trelm(pico("xlm-roberta"), world, tmp_path / "run", "tokenizer.vocabulary=source", "rows.method=keep", steps=2)
+    vocabularies = [transformers.AutoTokenizer.from_pretrained(place).get_vocab() for place in (pico("xlm-roberta"), run.path / "model")]
+    assert vocabularies[0] == vocabularies[1]
+    assert run.origin["copied"] >= len(vocabularies[0]) and run.origin["drawn"] == run.origin["mixed"] == 0
+    assert run.facts["graft"]["meeting"]["languages"] == ["en", "de"]
+    assert np.isfinite(list(run.scores.values())).all()
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_variant_interrupted_and_resumed_gives_the_same_bytes(recipe: str, pico: Pico, world: World, finished: Run, tmp_path: Path):
     whole = finished if recipe == "trelm" else trelm(pico("bert"), world, tmp_path / "whole", recipe=recipe, steps=6)

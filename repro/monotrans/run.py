@@ -20,7 +20,7 @@ from shared import text as text_of
 from tables import print_tables
 
 ALONE_STEPS, GRAFT_STEPS, SEEDS = 1200, 600, 3
-ALONE_RATE, GRAFT_RATE, TASK_RATE = "5e-4", "3e-3", "2e-4"
+JOINT_RATE, ALONE_RATE, GRAFT_RATE, ADAPTERS_RATE, TASK_RATE = "6e-4", "5e-4", "3e-3", "1e-3", "2e-4"
 VOCABULARY = ("tokenizer.algorithm=wordpiece", "tokenizer.lowercase=true", "tokenizer.strip_accents=false")
 """Of all, so that they differ in what is asked only; WordPiece, since the words of treebanks stand alone, marks among them."""
 FULL, MORE = ("de", "ru"), ("es", "fr")
@@ -35,23 +35,24 @@ TEXTS = {
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A model of English and perhaps more: the body that it starts from ("": MiniLM), the recipe, its other languages, changes, steps."""
+    """A model of English and perhaps more: the body that it starts from ("": MiniLM), the recipe, its other languages, changes, steps, rate."""
 
     start: str
     recipe: str
     others: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     steps: int = BODY_STEPS
+    rate: str = BODY_RATE
 
 
 ALL = FULL + MORE
 BODIES = {
     "MiniLM": Body("", "target-finetune", (), (), 0),
     "en bare": Body("en", "target-finetune", (), ("surgery.bare_begin=true",), 0),
-    "joint": Body("en", "joint", ("{}",)),
-    "disjoint": Body("en", "disjoint", ("{}",), ("rows.method=random",)),
-    "multi small": Body("en", "joint", ALL),
-    "multi large": Body("en", "joint", ALL, ("tokenizer.size=24000",)),
+    "joint": Body("en", "joint", ("{}",), rate=JOINT_RATE),
+    "disjoint": Body("en", "disjoint", ("{}",), ("rows.method=random",), rate=JOINT_RATE),
+    "multi small": Body("en", "joint", ALL, rate=JOINT_RATE),
+    "multi large": Body("en", "joint", ALL, ("tokenizer.size=24000",), rate=JOINT_RATE),
     "clwe": Body("", "copy", (), ("rows.method=static", "phases.train.train=['body','head','positions','segments','specials','added']")),
 }
 """Beside "en", which studies share: a body that starts from it has seen as much English and BODY_STEPS more. {}: the target."""
@@ -87,8 +88,8 @@ SYSTEMS = {
     "MonoTrans + pos, aligned rows": System("en bare", "monotrans-pos", ALIGNED, POSITIONS),
     "+ noise": System("en bare", "monotrans-pos", (), POSITIONS, SIGMA),
     "+ noise, aligned rows": System("en bare", "monotrans-pos", ALIGNED, POSITIONS, SIGMA),
-    "+ adapters": System("en bare", "monotrans-adapters", (), POSITIONS, SIGMA),
-    "+ adapters, aligned rows": System("en bare", "monotrans-adapters", ALIGNED, POSITIONS, SIGMA),
+    "+ adapters": System("en bare", "monotrans-adapters", (), POSITIONS, SIGMA, rate=ADAPTERS_RATE),
+    "+ adapters, aligned rows": System("en bare", "monotrans-adapters", ALIGNED, POSITIONS, SIGMA, rate=ADAPTERS_RATE),
     "JointPair, joint": System("joint"),
     "JointMulti, 8,000": System("multi small"),
     "JointMulti, 24,000": System("multi large"),
@@ -147,7 +148,7 @@ def body(name: str, code: str, given: argparse.Namespace, trial: str = "") -> An
         text=[text(language, given) for language in others or ["en"]],
         source_text=[text("en", given)] if others else [],
         recipe=chosen.recipe,
-        changes=[*vocabulary, *same(*budget(chosen.steps, BODY_RATE, trial)), *chosen.changes],
+        changes=[*vocabulary, *same(*budget(chosen.steps, chosen.rate, trial)), *chosen.changes],
         out=folder(given, f"bodies/{places}", trial),
         options=options(places),
     )
