@@ -35,7 +35,7 @@ TEXTS = {
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A model of English and perhaps more: the body that it starts from ("": MiniLM), the recipe, its other languages, changes, steps, rate."""
+    """A model of English and perhaps more: the body that it starts from ("": MiniLM), recipe, other languages, changes, steps, rate."""
 
     start: str
     recipe: str

@@ -137,7 +137,7 @@ def changes(system: System, factor: str = "") -> list[str]:
             told |= {"steps": told["steps"] // 5, "learning_rate": float(told["learning_rate"]) * float(factor)}
         if phase.trains:
             shared += [f"phases.{name}.{key}={value}" for key, value in {**told, "dropout": 0.0}.items()]
-        if phase.next_sentence:
+        if phase.next_sentence:  # the English model has no head for it
             shared.append(f"phases.{name}.next_sentence=false")
     return [*shared, *system.changes]
 

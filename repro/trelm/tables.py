@@ -107,7 +107,11 @@ def rows_table(study: Study) -> None:
         trusted = mapping and ("yes" if mapping["reliable"] else "no")
         rows.append([name, trusted, study.rows("1")(name), study.rows("2")(name), *paper.get(PAPER_ROWS.get(name, ""), (None, None))])
     head = ["rows", "map to be trusted", "once", "twice as long", "paper: 20K", "40K"]
-    _table("Table 5: bits per subword after commonality (one training each)", head, rows)
+    _table(
+        "Table 5: bits per subword after commonality (one training each; twice as long: a second phase with a warm-up of its own)",
+        head,
+        rows,
+    )
 
 
 def systems_table(study: Study) -> None:
@@ -230,7 +234,7 @@ def objective_claims(study: Study) -> list[str]:
     return [
         better("table 7: CdLM has fewer bits per subword than TLM on the same text", bits, [("trelm", "trelm-tlm")]),
         better("table 7: the TRILayer lowers them, too", bits, order[2:]),
-        better("table 8: CdLM has fewer bits than BRLM, and BRLM than TLM", bits, order[:2]),
+        better("table 8: CdLM has fewer bits than BRLM, and BRLM than TLM (whose masked text is English, too)", bits, order[:2]),
         better("tables 7 and 8: CdLM parses best, then BRLM, TLM, no TRILayer (UAS)", study.task("parsing", "uas"), order),
         better("tables 7 and 8: CdLM parses best, then BRLM, TLM, no TRILayer (LAS)", las, order),
         better("table 8: a joint vocabulary parses better than separate ones (LAS)", las, [("trelm", "trelm-separate-vocabulary")]),
