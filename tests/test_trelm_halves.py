@@ -63,6 +63,24 @@ def test_a_half_killed_beside_the_other_goes_on_to_the_same_bytes(pico: Pico, wo
     assert steps == sorted(set(steps)), "what was redone is not recorded twice"
 
 
+def half(model: Path, world: World, out: Path, name: str) -> None:
+    trelm(model, world, out, only_phase=name)
+
+
+def test_halves_as_tasks_of_ray_are_the_same(pico: Pico, world: World, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import ray
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    ray.init(address="local", num_cpus=2, log_to_driver=False, include_dashboard=False)
+    try:
+        task = ray.remote(half)
+        ray.get([task.remote(pico("bert"), world, tmp_path / "run", name) for name in ("to-target", "to-source")])
+    finally:
+        ray.shutdown()
+    assert sorted(folder.name for folder in (tmp_path / "run" / "phases").iterdir()) == ["commonality", "to-source", "to-target"]
+    assert results(trelm(pico("bert"), world, tmp_path / "run").path) == results(whole.path)
+
+
 def test_halves_in_the_other_order_are_the_same(pico: Pico, world: World, whole: Run, tmp_path: Path):
     with pytest.raises(StoppedError):
         trelm(pico("bert"), world, tmp_path / "run", only_phase="to-source", options=stopping("to-source", 13))
