@@ -274,7 +274,7 @@ def test_a_word_is_tagged_at_its_first_piece_that_is_no_space() -> None:
     fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
     (window,) = windows(["ab", ",", "abc", "c"], fast, 16)
     assert fast.convert_ids_to_tokens(window.ids) == ["▁ab", "▁", ",", "▁ab", "c", "▁", "c"]
-    assert window.first == [0, 2, 3, 6]
+    assert (window.starts, window.first) == ([0, 1, 3, 5], [0, 2, 3, 6])
 
 
 @pytest.mark.parametrize(

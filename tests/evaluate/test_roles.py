@@ -168,7 +168,7 @@ def test_a_role_labeller_learns(pico: Callable[[str], Path], corpus: list[Propos
     items = kind.encode(corpus, tokenizer, names, SETTINGS)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
     model.eval()  # without dropout a small model learns by heart at once
-    for _ in range(40):
+    for _ in range(60):
         for start in range(0, len(items), 16):
             batch = collate(items[start : start + 16], tokenizer.pad_token_id)
             (kind.loss(model, batch) / kind.count(batch)).backward()

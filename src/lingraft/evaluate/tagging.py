@@ -23,31 +23,33 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A part of a sentence as the model reads it. ids: (length,) with specials. first: (n,) where its words begin. words: which of the
-    sentence's these are."""
+    """A part of a sentence as the model reads it. ids: (length,) with specials. starts: (n,) where its words begin. words: which of the
+    sentence's these are.
+
+    first: (n,) the place of each word's first piece that is no space alone, as Unigram writes the space before a mark that text has only
+    behind words.
+    """
 
     ids: list[int]
+    starts: list[int]
     first: list[int]
     words: range
 
 
 def windows(words: Sequence[str], tokenizer: Any, length: int) -> list[Window]:
-    """A sentence as inputs of at most `length` tokens, each word in one of them; a word longer than that is cut.
-
-    first: the place of each word's first piece, or of the one after it where that is a space alone, as Unigram writes the space before a
-    mark that text has only behind words.
-    """
+    """A sentence as inputs of at most `length` tokens, each word in one of them; a word longer than that is cut."""
     before, after = specials_around(tokenizer)
     room = length - len(before) - len(after)
     pieces = [ids[:room] for ids in encode_words(words, tokenizer)]
     found, start, spaces = [], 0, _spaces(tokenizer)
     while start < len(pieces):
-        end, ids, first = start, list(before), []
+        end, ids, starts = start, list(before), []
         while end < len(pieces) and len(ids) + len(pieces[end]) <= length - len(after):
-            first.append(len(ids) + (len(pieces[end]) > 1 and pieces[end][0] in spaces))
+            starts.append(len(ids))
             ids += pieces[end]
             end += 1
-        found.append(Window(ids + after, first, range(start, end)))
+        first = [place + (len(own) > 1 and own[0] in spaces) for place, own in zip(starts, pieces[start:end], strict=True)]
+        found.append(Window(ids + after, starts, first, range(start, end)))
         start = end
     return found
 

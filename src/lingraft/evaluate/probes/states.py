@@ -52,8 +52,8 @@ def word_states(encoder: Encoder, sentences: Sequence[Sequence[str]], layers: Se
     after = len(specials_around(encoder.tokenizer)[1])
     for start, words in zip(starts, sentences, strict=False):
         for window in windows(words, encoder.tokenizer, encoder.length):
-            ends = [*window.first[1:], len(window.ids) - after]
-            spans = np.array([window.first, ends]).T
+            ends = [*window.starts[1:], len(window.ids) - after]
+            spans = np.array([window.starts, ends]).T
             items.append({"input_ids": np.array(window.ids), "spans": spans, "rows": start + np.array(window.words)})
     return _filled(encoder, items, layers, int(starts[-1]))
 
