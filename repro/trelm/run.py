@@ -32,6 +32,7 @@ CHARACTERS, SOURCE_CHARACTERS, HELD_OUT_CHARACTERS, TEST_EVERY = 5_000_000, 3_00
 ADVERSARY_STEPS, SEEDS = 150, 2
 VOCABULARY = ("tokenizer.lowercase=true", "tokenizer.strip_accents=false", "tokenizer.alphabet=3000")
 """Of all: the same characters are tokens, whatever the size."""
+BITS = ("bits_per_subword", "bits_per_byte")
 TEXTS = {
     "zh": ("zh.cvwiki", "zh.phpdoc", "zh.debdocs"),
     "de": ("de.phpdoc", "de.eltec"),
@@ -190,8 +191,8 @@ def tried(name: str, factor: str, given: argparse.Namespace) -> dict[str, Any]:
     system, out = SYSTEMS[name], given.out / "trials" / f"zh-{name.replace(', ', '-').replace(' ', '-')}-{factor}"
     if system.keeps:
         begin(out, commonality("fastText + adversarial", False, given).path, "rows")
-    run = transfer(system, "zh", out, changes(system, factor), given)
-    return {name: told(run)[name] for name in ("bits_per_subword", "bits_per_byte")}
+    found = told(transfer(system, "zh", out, changes(system, factor), given))
+    return {score: found[score] for score in BITS}
 
 
 def transfer(system: System, code: str, out: Path, settings: list[str], given: argparse.Namespace) -> Any:
@@ -219,7 +220,7 @@ def told(run: Any) -> dict[str, Any]:
     """What a run says of itself. predicted: the masked tokens that bits are a mean over."""
     scores = {line["name"]: line for line in run.lines("scores.jsonl") if line["model"] == "final"}
     facts = {"rows": run.origin, "mapping": run.facts.get("mapping"), "pairs": run.facts.get("alignments", {}).get("kept")}
-    named = {name: scores[name]["value"] for name in ("bits_per_subword", "bits_per_byte", "mrr")}
+    named = {name: scores[name]["value"] for name in (*BITS, "mrr")}
     seconds = {"seconds": run.facts["seconds"], "phase_seconds": run.facts["phase_seconds"]}
     return {**named, "predicted": scores["bits_per_subword"]["n"], **seconds, **{key: value for key, value in facts.items() if value}}
 
@@ -243,17 +244,13 @@ def stock(system: str, how: str, given: argparse.Namespace) -> dict[str, Any]:
     from lingraft.export import export
 
     run, test = trained(system, "zh", given), parallel("zh", given)["test"]
-    out, measured = run.path / how, {}
+    out, found = run.path / how, {}
     if not out.exists():
         export(run.path, stock=how, out=out)
-    for name, model in (("before", run.path), (how, out)):
-        scores = evaluate(str(model), task="language-modelling", evaluation=[f"zh={test}"], out=run.path / "tests" / f"bits-{name}")[
-            "scores"
-        ]
-        measured["before" if name == "before" else "after"] = {
-            score: scores[score]["mean"] for score in ("bits_per_subword", "bits_per_byte")
-        }
-    return {**measured, "parsing": task("parsing", system, "zh", given, how)}
+    for when, model, place in (("before", run.path, "bits"), ("after", out, f"bits-{how}")):
+        told = evaluate(str(model), task="language-modelling", evaluation=[f"zh={test}"], out=run.path / "tests" / place)
+        found[when] = {score: told["scores"][score]["mean"] for score in BITS}
+    return {**found, "parsing": task("parsing", system, "zh", given, how)}
 
 
 def task(name: str, system: str, code: str, given: argparse.Namespace, how: str = "") -> dict[str, Any]:

@@ -13,6 +13,7 @@ from torch import nn
 from lingraft.errors import RecipeError
 from lingraft.model.names import LAYERS, check_part
 
+LANGUAGES = "language_embeddings.weight"  # how the names of language embeddings end
 ROW_PARTS = ("words", "specials", "new")
 """Parts that are some rows of the word matrices only."""
 
@@ -127,7 +128,7 @@ def parameters_of(model: Any, part: str) -> dict[str, nn.Parameter]:
     words, biases, block = word_matrices(model), output_biases(model), _embedding_block(model)
     factors = words | primitives(model)
     in_base = {id(parameter) for parameter in model.base_model.parameters()}
-    layer_of, others = _layer_of(model), _positions_and_languages(model)
+    layer_of, positions = _layer_of(model), {id(table.weight) for table in position_tables(model)}
     if LAYERS.fullmatch(part):
         chosen = _layer_range(part, num_layers(model), trilayer_place(model))
         return {n: p for n, p in named.items() if layer_of.get(id(p)) in chosen}
@@ -137,21 +138,16 @@ def parameters_of(model: Any, part: str) -> dict[str, nn.Parameter]:
         "added": lambda n, p: n in getattr(model, "lingraft_added", ()) and n not in factors,
         "embeddings": lambda n, p: id(p) in block or n in factors or n in biases,
         "words": lambda n, p: n in words or n in biases,
-        "language": lambda n, p: n.endswith("language_embeddings.weight"),
+        "language": lambda n, p: n.endswith(LANGUAGES),
         "new": lambda n, p: n in words or n in biases,
         "specials": lambda n, p: n in words,
-        "positions": lambda n, p: any(p is table.weight for table in position_tables(model)),
-        "segments": lambda n, p: id(p) in block and n not in factors and id(p) not in others,
+        "positions": lambda n, p: id(p) in positions,
+        "segments": lambda n, p: id(p) in block and n not in factors and id(p) not in positions and not n.endswith(LANGUAGES),
         "trilayer": lambda n, p: "placeholder." in n or layer_of.get(id(p), -1) == trilayer_place(model),
         "body": lambda n, p: id(p) in in_base and id(p) not in block and n not in factors,
         "head": lambda n, p: id(p) not in in_base and n not in factors,
     }[check_part(part)]
     return {name: parameter for name, parameter in named.items() if choose(name, parameter)}
-
-
-def _positions_and_languages(model: Any) -> set[int]:
-    languages = {id(p) for name, p in model.named_parameters() if name.endswith("language_embeddings.weight")}
-    return languages | {id(table.weight) for table in position_tables(model)}
 
 
 def body_fingerprint(model: Any) -> str:
