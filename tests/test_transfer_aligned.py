@@ -34,19 +34,32 @@ def test_a_run_resumes_to_the_same_bytes(recipe: str, pico: Pico, world: World, 
     assert (whole.path / "alignments" / "to_target.npy").is_file()
 
 
-@pytest.fixture
-def cipher(pico: Pico, tmp_path: Path) -> Path:
-    """The source's tokenizer in cipher: piece by piece what it is for plain text."""
-    folder = tmp_path / "cipher"
-    AutoTokenizer.from_pretrained(pico("bert")).save_pretrained(folder)
+def reversed_ids(tokenizer: Path, spell: Callable[[str], str], folder: Path) -> Path:
+    """A tokenizer with its tokens spelled another way, and ids in reverse, special ones too."""
+    AutoTokenizer.from_pretrained(tokenizer).save_pretrained(folder)
     told = json.loads((folder / "tokenizer.json").read_text())
     vocabulary = told["model"]["vocab"]
-    told["model"]["vocab"] = {name if name.startswith("[") else World.encipher(name): place for name, place in vocabulary.items()}
+    ids = {name: len(vocabulary) - 1 - place for name, place in vocabulary.items()}
+    told["model"]["vocab"] = {name if name.startswith("[") else spell(name): place for name, place in ids.items()}
+    for added in told["added_tokens"]:
+        added["id"] = ids[added["content"]]
+    for name, special in told["post_processor"]["special_tokens"].items():
+        special["ids"] = [ids[name]]
     (folder / "tokenizer.json").write_text(json.dumps(told))
     return folder
 
 
-def test_rows_of_the_cipher_come_to_be_the_plain_ones_and_the_body_stays(pico: Pico, world: World, cipher: Path, tmp_path: Path):
+def test_the_source_reads_its_lines_by_its_own_ids(pico: Pico, world: World, tmp_path: Path):
+    lines = world.plain.read_text().split("\n")
+    (tmp_path / "same.tsv").write_text("".join(f"{line}\t{line}\n" for line in lines if line))
+    tokenizer = reversed_ids(pico("bert"), str, tmp_path / "tokenizer")
+    asked = {"recipe": "aligned", "steps": 1, "parallel": str(tmp_path / "same.tsv")}
+    run = go(pico("bert"), world, tmp_path / "run", "rows.method=copy", f"tokenizer.read={tokenizer}", **asked)
+    assert held_out(run)[0] < 1e-6
+
+
+def test_rows_of_the_cipher_come_to_be_the_plain_ones_and_the_body_stays(pico: Pico, world: World, tmp_path: Path):
+    cipher = reversed_ids(pico("bert"), World.encipher, tmp_path / "cipher")
     changes = ["rows.method=random", "batch=32", "learning_rate=0.01", f"tokenizer.read={cipher}"]
     run = go(pico("bert"), world, tmp_path / "run", *changes, steps=150, recipe="aligned", parallel=str(world.parallel))
     losses = held_out(run)
@@ -54,8 +67,9 @@ def test_rows_of_the_cipher_come_to_be_the_plain_ones_and_the_body_stays(pico: P
     before, after = (load_source(str(place), seed=0).model for place in (pico("bert"), run.path / "model"))
     plain, learnt = (model.get_input_embeddings().weight for model in (before, after))
     frequent = AutoTokenizer.from_pretrained(cipher)(World.encipher(world.plain.read_text()[:500]), add_special_tokens=False)["input_ids"]
-    nearest = torch.cdist(learnt[sorted(set(frequent))], plain[: len(learnt)]).argmin(dim=1).tolist()
-    assert np.mean([one == other for one, other in zip(nearest, sorted(set(frequent)), strict=True)]) > 0.9
+    size = len(AutoTokenizer.from_pretrained(cipher))
+    nearest = torch.cdist(learnt[sorted(set(frequent))], plain[:size]).argmin(dim=1).tolist()
+    assert np.mean([one == size - 1 - other for one, other in zip(nearest, sorted(set(frequent)), strict=True)]) > 0.9
     words = set(word_matrices(before)) | set(output_biases(before))
     kept, found = before.state_dict(), after.state_dict()
     assert all(torch.equal(kept[name], found[name]) for name, _ in before.named_parameters() if name not in words)

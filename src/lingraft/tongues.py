@@ -72,7 +72,10 @@ class Tongue:
         """Lines of parallel text, one by one."""
         before, after = (tuple(self.placed(part).tolist()) for part in vocabulary.blocks(self.tokenizer))
         roles = vocabulary.roles(self.tokenizer)
-        return Side(self.shards, before, after, int(self.placed([roles.get("pad", roles.get("end", 0))])[0]), self.ids)
+        pad = int(self.placed([roles.get("pad", roles.get("end", 0))])[0])
+        spelled = vocabulary.spelling(self.tokenizer)
+        begins = np.array([vocabulary.begins_word(text) or vocabulary.is_mark(text) for text in spelled])
+        return Side(self.shards, before, after, pad, self.ids, begins)
 
     def pairs(self, length: int, model: Any) -> Pairs:
         """Training text in pairs of texts. Raises TextError where there are none."""
@@ -174,9 +177,10 @@ def with_lines(spoken: Tongues, source: Source, kept: bool) -> Tongues:
     """The same with a copy of the source's body as it is now, beside which linked lines are read. kept: whether the model that trains has
     the source's vocabulary still."""
     assert spoken.links is not None
-    one, other = (tongue.side() for tongue in spoken.translations[0])
+    of_source, of_target = spoken.translations[0]
+    side = Tongue(source.tokenizer, of_source.shards).side()  # in the source's own ids, special ones too
     reference = copy.deepcopy(source.model.base_model).requires_grad_(False).eval()
-    return replace(spoken, lines=Lines(replace(one, table=None), other, spoken.links, reference, kept))
+    return replace(spoken, lines=Lines(side, of_target.side(), spoken.links, reference, kept))
 
 
 def beside(tokenizers: Sequence[PreTrainedTokenizerBase]) -> list[Ints]:
@@ -196,7 +200,7 @@ def masking(made: PreTrainedTokenizerBase, kind: str, source: PreTrainedTokenize
     """What masking needs to know of a tokenizer's vocabulary; new are the tokens that the source's has not, without one none."""
     spelled = vocabulary.spelling(made)
     special = sorted({*vocabulary.special_ids(made), *vocabulary.unused(made, len(spelled))})
-    starts = np.array([text.startswith(vocabulary.WORD) for text in spelled])
+    starts = np.array([vocabulary.begins_word(text) for text in spelled])
     mask = made.mask_token_id if kind == "mlm" else None
     new = np.zeros(0, dtype=np.int64) if source is None else vocabulary.new_ids(source, made)
     return Vocabulary(len(spelled), mask, np.array(special, dtype=np.int64), starts, new)

@@ -3,7 +3,7 @@
 import pytest
 
 from lingraft.text import bundled
-from lingraft.text.words import count_words, sentences, word_kind, word_spans
+from lingraft.text.words import begins_word, count_words, sentences, word_kind, word_spans
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,11 @@ def test_words(text: str, words: list[str]) -> None:
     spans = word_spans(text)
     assert [text[start:end] for start, end in spans] == words
     assert count_words(text) == len(words)
+
+
+@pytest.mark.parametrize(("text", "begins"), [("本語", True), ("ใช้", True), ("ึ้", False), ("ing", False), ("", False), ("한", False)])
+def test_what_begins_a_word_without_a_space(text: str, begins: bool) -> None:
+    assert begins_word(text) is begins
 
 
 @pytest.mark.parametrize(

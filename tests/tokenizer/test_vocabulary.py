@@ -7,6 +7,7 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from lingraft.tokenizer import vocabulary
+from lingraft.tongues import masking
 
 BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())
 UNKNOWN = {"unk_token": "[UNK]"}
@@ -140,3 +141,10 @@ def test_overlap_does_not_depend_on_the_order_of_the_vocabulary():
     expected = shared(wordpiece(*tokens), target)
     for seed in range(5):
         assert shared(wordpiece(*np.random.default_rng(seed).permutation(tokens).tolist()), target) == expected
+
+
+def test_where_words_begin_for_masking():
+    tokens = {"▁": True, "▁ein": True, "es": False, "日本": True, "語": True, "ー": True}
+    made = unigram(*tokens)
+    starts = masking(made, "mlm").starts
+    assert {token: bool(starts[made.get_vocab()[token]]) for token in tokens} == tokens

@@ -27,6 +27,7 @@ _ZERO_WIDTH_SPACE = "\u200b"  # what Khmer and Thai texts put between words
 _UNUSUAL = re.compile(f"[{_SPACELESS}{_ZERO_WIDTH_SPACE}]")
 _WORD = re.compile(rf"[{_SPACELESS}][{_MARKS}]*|[^\s{_SPACELESS}{_ZERO_WIDTH_SPACE}]+")
 _RUN = re.compile(r"\S+")
+_BEGINS = re.compile(rf"(?![{_MARKS}])[{_SPACELESS}]")
 _TOKEN = re.compile(rf"\w[\w{_MARKS}]*(?:['’.-]\w[\w{_MARKS}]*)*|[^\w\s]")
 _CLOSING = "\"'”’»›)\\]}」』）】"
 _SENTENCE_END = re.compile(rf"[.!?…؟۔।॥։።༎။។][{_CLOSING}]* (?=\S)|[。！？｡][{_CLOSING}]*(?=[^\s{_CLOSING}。！？｡])")
@@ -36,6 +37,11 @@ def word_spans(text: str) -> list[tuple[int, int]]:
     """(start, end) of every word of a text, in characters; see WORD_DEFINITION."""
     pattern = _WORD if _UNUSUAL.search(text) else _RUN  # the same spans for usual text, sooner
     return [match.span() for match in pattern.finditer(text)]
+
+
+def begins_word(text: str) -> bool:
+    """Whether a text begins a word of its own, also directly behind other text: it does in scripts that are written without spaces."""
+    return _BEGINS.match(text) is not None
 
 
 def count_words(text: str) -> int:

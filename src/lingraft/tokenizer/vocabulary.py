@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from lingraft.text import words
+
 WORD = "▁"
 ROLES = {
     "begin": ("cls_token", "bos_token"),
@@ -107,6 +109,16 @@ def _from_marks(token: str, prefix: str, suffix: str) -> str:
         ends = token.endswith(suffix) and len(token) > len(suffix)
         return WORD + token[: -len(suffix)] if ends else token
     return token[:1] + token[1:].replace(WORD, " ")
+
+
+def begins_word(text: str) -> bool:
+    """Whether a token in the one spelling begins a word: behind a space, or, in scripts that are written without spaces, anywhere."""
+    return text.startswith(WORD) or words.begins_word(text)
+
+
+def is_mark(text: str) -> bool:
+    """Whether a token in the one spelling begins with a punctuation mark or a symbol, which is no part of a word before it."""
+    return text[:1] != "" and unicodedata.category(text[0])[0] in "PS" and not text.startswith("<0x")
 
 
 def roles(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -36,13 +37,15 @@ States = list[torch.Tensor]
 @dataclass(frozen=True, slots=True)
 class Side:
     """One side of parallel text, whose documents are its lines. before, after: special ids around a line. pad: what fills lines up.
-    All are the model's ids; table: what the tokens are in them; None: the same."""
+    All are the model's ids; table: what the tokens are in them; None: the same. begins: (num_tokens,) of the shards' ids, True where a
+    token begins a word."""
 
     shards: Shards
     before: tuple[int, ...]
     after: tuple[int, ...]
     pad: int
-    table: Ids | None = None
+    table: Ids | None
+    begins: npt.NDArray[np.bool_]
 
     def room(self, length: int) -> int:
         """Tokens of text in a line of `length`."""
@@ -61,6 +64,12 @@ class Side:
             whole = np.concatenate([self.before, text if self.table is None else self.table[text], self.after])
             row[: len(whole)] = whole
         return ids, (np.arange(ids.shape[1]) < (sizes + length - self.room(length))[:, None]).astype(np.int64)
+
+    def first_pieces(self, line: int) -> Ids:
+        """(tokens of the line,) place in it of the first piece of each one's word."""
+        start, end = self.shards.documents[line : line + 2]
+        begins = self.begins[self.shards.tokens[start:end].astype(np.int64)]
+        return np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +111,32 @@ class Body(nn.Module):
 @dataclass(frozen=True, slots=True)
 class Lines:
     """Parallel text that is aligned. reference: the source's body as it was, frozen. keeps_source: whether the model that trains has
-    the source's vocabulary still, and reads the source's lines itself."""
+    the source's vocabulary still, and reads the source's lines itself. by_word: whether the first pieces of words are linked instead of
+    pieces."""
 
     source: Side
     target: Side
     links: Linked
     reference: Any
     keeps_source: bool
+    by_word: bool = False
 
     def mutual(self, line: int) -> Ids:
-        """(n, 2) links of a line that are the likeliest both ways: place of a piece in the source's line, and in the target's."""
+        """(n, 2) links of a line that are the likeliest both ways: place of a piece in the source's line, and in the target's; by_word: of
+        the first pieces of such pieces' words."""
         (start, end), (other, other_end) = (side.shards.documents[line : line + 2] for side in (self.source, self.target))
         back, there = np.asarray(self.links.to_source[start:end]), np.asarray(self.links.to_target[other:other_end])
         at_target = np.flatnonzero(there != NONE)
         at_source = there[at_target].astype(np.int64)
         kept = back[at_source] == at_target
-        return np.stack([at_source[kept], at_target[kept]], axis=1)
+        pairs = np.stack([at_source[kept], at_target[kept]], axis=1)
+        return self._of_words(line, pairs) if self.by_word else pairs
+
+    def _of_words(self, line: int, pairs: Ids) -> Ids:
+        """The first pieces of the words that links (n, 2) are of, each word of the target's once, with its last link: what a compound is,
+        its last part mostly says."""
+        words = np.stack([side.first_pieces(line)[at] for side, at in zip((self.source, self.target), pairs.T, strict=True)], axis=1)
+        return words[np.diff(words[:, 1], append=NONE) != 0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +304,7 @@ def aligned(lines: Lines, vocabulary: Vocabulary, settings: Any) -> Aligned:
     """Lines with a link that is not cut off, one in HELD_OUT_EVERY of them held out. Raises TextError where there are fewer than two."""
     if min(lines.source.room(settings.length), lines.target.room(settings.length)) < 1:
         raise TextError(f"Lines of {settings.length} tokens have no room for text. Use a larger --set length=N.")
-    good = np.asarray(lines.links.lines)
+    good, lines = np.asarray(lines.links.lines), replace(lines, by_word=settings.align_units == "words")
     limits = np.stack([side.sizes(good, settings.length) for side in (lines.source, lines.target)], axis=1)
     linked = good[[bool((lines.mutual(line) < limit).all(axis=1).any()) for line, limit in zip(good, limits, strict=True)]]
     if len(linked) < 2:

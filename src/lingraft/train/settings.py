@@ -111,6 +111,9 @@ class PhaseSettings(TrainingSettings):
     align_depths: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         [1.0], min_length=1, description="of align: after which shares of the layers states are compared; 1: after the last"
     )
+    align_units: Literal["pieces", "words"] = Field(
+        "pieces", description="of align: what is linked; words: their first pieces, which tasks on words look at"
+    )
     align_anchor: float = Field(
         1.0, ge=0, description="of align: weight of the distance of the source's states from what they were, where its vocabulary is kept"
     )
