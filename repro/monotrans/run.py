@@ -62,6 +62,7 @@ BODIES = {
 class System:
     """A row of the table: its body, the recipe of its graft ("" for none: the body has both languages), how it is fine-tuned.
 
+    is_relative: noise is in units of each table's root mean square.
     everywhere: measured in the languages of MORE, too. steps, rate, size: the graft's, and tokens of its vocabulary.
     """
 
@@ -70,6 +71,7 @@ class System:
     changes: tuple[str, ...] = ()
     freeze: tuple[str, ...] = ()
     noise: float = 0.0
+    is_relative: bool = False
     everywhere: bool = False
     steps: int = GRAFT_STEPS
     rate: str = GRAFT_RATE
@@ -77,6 +79,8 @@ class System:
 
 
 WORDS, POSITIONS, ALIGNED, SIGMA = ("embeddings",), ("embeddings", "positions"), ("rows.method=ramen",), 0.075
+RELATIVE = 0.5
+"""The paper's noise is more than MiniLM's rows have in one dimension: beside it one of half their size."""
 STATES = (*ALIGNED, "batch=32", "length=96")
 TWINS = ("rows.method=copy+ramen+pieces",)
 MAPPED = ("rows.trust=false",)  # where vectors could not be mapped, that is a score too
@@ -85,12 +89,15 @@ SYSTEMS = {
     "MonoTrans, aligned rows": System("en", "monotrans", ALIGNED, WORDS),
     "MonoTrans, aligned rows, no training": System("en", "monotrans", ALIGNED, WORDS, steps=0),
     "JointPair, disjoint": System("disjoint", freeze=WORDS, everywhere=True),
+    "MonoTrans, 4,000 steps": System("en", "monotrans", (), WORDS, steps=4000),
     "MonoTrans + pos": System("en bare", "monotrans-pos", (), POSITIONS),
     "MonoTrans + pos, aligned rows": System("en bare", "monotrans-pos", ALIGNED, POSITIONS),
     "+ noise": System("en bare", "monotrans-pos", (), POSITIONS, SIGMA),
     "+ noise, aligned rows": System("en bare", "monotrans-pos", ALIGNED, POSITIONS, SIGMA),
     "+ adapters": System("en bare", "monotrans-adapters", (), POSITIONS, SIGMA, rate=ADAPTERS_RATE),
     "+ adapters, aligned rows": System("en bare", "monotrans-adapters", ALIGNED, POSITIONS, SIGMA, rate=ADAPTERS_RATE),
+    "+ relative noise": System("en bare", "monotrans-pos", (), POSITIONS, RELATIVE, True),
+    "+ relative noise, aligned rows": System("en bare", "monotrans-pos", ALIGNED, POSITIONS, RELATIVE, True),
     "JointPair, joint": System("joint"),
     "JointMulti, 8,000": System("multi small"),
     "JointMulti, 24,000": System("multi large"),
@@ -202,7 +209,7 @@ def fine_tuned(system: System, task: str, code: str, seed: int, given: argparse.
     import lingraft
 
     source = body(system.body, code, given)
-    settings = f"{'-'.join(system.freeze) or 'all'}-{system.noise}"
+    settings = f"{'-'.join(system.freeze) or 'all'}-{system.noise}{'-relative' if system.is_relative else ''}"
     out = folder(given, f"tasks/{source.path.name}-{task}-{settings}-{seed}", trial)
     changes = [*FINE_TUNING[task], *([f"learning_rate={trial}"] if trial else []), "warmup=0.1", f"length={LENGTH}", "epochs=2"]
     lingraft.finetune(
@@ -211,6 +218,7 @@ def fine_tuned(system: System, task: str, code: str, seed: int, given: argparse.
         train=str(given.data / TASKS[task][0]),
         freeze=list(system.freeze),
         noise=system.noise,
+        noise_relative=system.is_relative,
         changes=changes,
         seed=seed,
         out=out,
