@@ -108,6 +108,17 @@ def test_digests_see_bytes_and_names(tmp_path: Path):
     assert files.digest(tmp_path / "one") != files.digest(tmp_path / "two")
 
 
+def test_the_digest_of_a_model_sees_its_own_files_alone(tmp_path: Path):
+    (tmp_path / "config.json").write_text("{}")
+    before = files.files_digest(tmp_path)
+    for name in ("README.md", ".hidden", "folder/file"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    assert files.files_digest(tmp_path) == before
+    (tmp_path / "config.json").write_text("{ }")
+    assert files.files_digest(tmp_path) != before
+
+
 def test_fingerprints_do_not_see_the_order_of_keys():
     assert files.fingerprint({"a": 1, "b": 2}) == files.fingerprint({"b": 2, "a": 1}) != files.fingerprint({"a": 1, "b": 3})
 

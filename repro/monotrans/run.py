@@ -5,6 +5,7 @@ python repro/monotrans/run.py --table                    the table beside the pa
 """
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -81,7 +82,8 @@ class System:
 WORDS, POSITIONS, ALIGNED, SIGMA = ("embeddings",), ("embeddings", "positions"), ("rows.method=ramen",), 0.075
 RELATIVE = 0.5
 """The paper's noise is more than MiniLM's rows have in one dimension: beside it one of half their size."""
-STATES = (*ALIGNED, "batch=32", "length=96")
+STATES = (*ALIGNED, "batch=32", "length=96", "tokenizer.lowercase=false", "phases.train.align_units=words")
+STATES += ("surgery.adapters=bottleneck", "phases.train.train=['words','adapters']")
 TWINS = ("rows.method=copy+ramen+pieces",)
 MAPPED = ("rows.trust=false",)  # where vectors could not be mapped, that is a score too
 SYSTEMS = {
@@ -105,9 +107,10 @@ SYSTEMS = {
     "MiniLM itself, aligned rows, no training": System("MiniLM", "monotrans", ALIGNED, WORDS, steps=0, size=2 * SIZE),
     "MiniLM itself, rows of twins copied, others aligned, no training": System("MiniLM", "monotrans", TWINS, WORDS, steps=0, size=2 * SIZE),
     "MiniLM itself, aligned rows, 350 steps": System("MiniLM", "monotrans", ALIGNED, WORDS, steps=350, size=2 * SIZE),
-    "MiniLM itself, aligned rows and states": System("MiniLM", "aligned", STATES, WORDS, steps=2000, size=2 * SIZE),
+    "MiniLM itself, aligned rows and states": System("MiniLM", "aligned", STATES, WORDS, steps=3000, size=2 * SIZE),
 }
-"""The last four are what parallel text makes of a model as it is; MiniLM has no head that predicts words: the 350 steps train one, too."""
+"""The last four are what parallel text makes of a model as it is; MiniLM has no head that predicts words: the 350 steps train one, too.
+The last one's vocabulary keeps case, and it has adapters, which learn its states as its rows do."""
 TRIED = {
     "English body": ("3e-4", "1e-3"),
     "MonoTrans": ("1e-3", "3e-3", "1e-2"),
@@ -184,7 +187,9 @@ def graft(system: System, source: Any, source_code: str, code: str, given: argpa
     """The finished run that gives `source` the language `code`; trial: see `english`."""
     import lingraft
 
-    kind = "-".join([system.graft, *(change.partition("=")[2] for change in system.changes), str(system.steps)])
+    kind = "-".join(
+        [system.graft, *(re.sub(r"\W+", "-", change.partition("=")[2]).strip("-") for change in system.changes), str(system.steps)]
+    )
     aids = {"parallel": parallel(code, given)} if {*ALIGNED, *TWINS} & {*system.changes} else {}
     aids |= {"source_text": text(source_code, given)} if system.graft == "clwe-graft" else {}
     return lingraft.transfer(

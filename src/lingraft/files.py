@@ -113,8 +113,9 @@ def digest(path: Path) -> str:
 
 
 def files_digest(folder: Path) -> str:
-    """SHA-256 of the files that lie in a folder with their names, hidden ones and folders left out: a model, whatever was put beside it."""
-    found = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+    """SHA-256 of the files that lie in a folder with their names; folders, hidden files and cards (.md) left out: a model, whatever was put
+    beside it and whatever is said of it."""
+    found = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".") and file.suffix != ".md")
     return fingerprint({file.name: digest(file) for file in found})
 
 
