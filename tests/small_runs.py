@@ -1,10 +1,12 @@
 """Runs on pico models, whatever the test: how they are asked for, stopped, and told apart."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from conftest import World
+from transformers import AutoTokenizer
 
 import lingraft
 from lingraft.files import digest
@@ -37,6 +39,23 @@ def go(model: Path | str, world: World, out: Path, *changes: str, steps: int = 3
         "changes": [*SMALL, f"steps={steps}", *changes],
     } | options
     return lingraft.transfer(str(model), out=out, **asked)
+
+
+def reversed_ids(tokenizer: Path, spell: Callable[[str], str], folder: Path, count: int | None = None) -> Path:
+    """A tokenizer with its tokens spelled another way, and its ids, or the first `count`, in reverse, special ones too."""
+    AutoTokenizer.from_pretrained(tokenizer).save_pretrained(folder)
+    told = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = told["model"]["vocab"]
+    last = (count or len(vocabulary)) - 1
+    ids = {name: last - place if place <= last else place for name, place in vocabulary.items()}
+    special = {added["content"] for added in told["added_tokens"]}
+    told["model"]["vocab"] = {name if name in special else spell(name): place for name, place in ids.items()}
+    for added in told["added_tokens"]:
+        added["id"] = ids[added["content"]]
+    for name, framing in told["post_processor"]["special_tokens"].items():
+        framing["ids"] = [ids[name]]
+    (folder / "tokenizer.json").write_text(json.dumps(told))
+    return folder
 
 
 def aids_of(world: World) -> dict[str, str]:

@@ -1,11 +1,13 @@
 """What a folder of runs holds, and what fits what."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import World
+from safetensors.torch import load_file, save_file
 
 import lingraft
 from lingraft.errors import RunError
@@ -26,12 +28,22 @@ def folder(pico: Pico, world: World, tmp_path_factory: pytest.TempPathFactory) -
     lingraft.finetune(str(pico("bert")), out=runs / "pos", development=str(runs / "train.conllu"), **asked)
     lingraft.finetune(str(pico("roberta")), out=runs / "other", **asked)
     lingraft.finetune(str(pico("bert")), out=runs / "moved", **{**asked, "freeze": ["embeddings"]})
+    lingraft.finetune(str(with_other_segments(pico("bert"), runs.parent / "segments")), out=runs / "segments", **asked)
     lingraft.swap(runs / "pos", graft=runs / "fi", out=runs / "pos-fi")
     for name, stage in (("begun", "source"), ("scored", "result")):
         (runs / name / ".stages").mkdir(parents=True)
         (runs / name / ".stages" / f"{stage}.json").write_text("{}")
     (runs / "notes").mkdir()
     return runs
+
+
+def with_other_segments(model: Path, out: Path) -> Path:
+    """The same model but for its segment table."""
+    shutil.copytree(model, out)
+    tensors = load_file(out / "model.safetensors")
+    (name,) = (name for name in tensors if name.endswith("token_type_embeddings.weight"))
+    save_file(tensors | {name: tensors[name] + 0.1}, out / "model.safetensors", {"format": "pt"})
+    return out
 
 
 def test_everything_is_listed_with_what_it_fits(folder: Path) -> None:
@@ -44,10 +56,18 @@ def test_everything_is_listed_with_what_it_fits(folder: Path) -> None:
         "other": "task",
         "pos": "task",
         "pos-fi": "swapped",
+        "segments": "task",
         "whole": "model",
     }
     assert {name: told["kind"] for name, told in found.items()} == kinds
-    assert found["de"]["body"] == found["fi"]["body"] == found["pos"]["body"] == found["pos-fi"]["body"] != found["whole"]["body"]
+    assert (
+        found["de"]["body"]
+        == found["fi"]["body"]
+        == found["pos"]["body"]
+        == found["segments"]["body"]
+        == found["pos-fi"]["body"]
+        != found["whole"]["body"]
+    )
     assert found["de"]["fits"] == ["pos"] and found["fi"]["fits"] == ["moved", "pos"]  # "de" brings positions
     assert found["whole"]["fits"] == found["pos"]["fits"] == []
     assert (found["de"]["positions"], found["de"]["adapters"]) == (True, "bottleneck")

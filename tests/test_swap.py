@@ -12,6 +12,7 @@ import torch
 import transformers
 from conftest import World
 from safetensors.torch import load_file
+from small_runs import reversed_ids
 
 import lingraft
 from lingraft.errors import LingraftError, LingraftWarning, RunError
@@ -130,6 +131,20 @@ def test_logits_are_those_of_a_model_put_together_by_hand(
     assert config.get("id2label") == json.loads((source / "config.json").read_text()).get("id2label")
     assert (tmp_path / "out/head.safetensors").exists() == (task == "parsing")
     assert told["language"] == "de" and told["task"] == task and told["special_rows"] >= 5
+
+
+def test_positions_that_are_counted_from_another_padding_id_are_the_same(
+    pico: Pico, grafts: Callable[..., Path], tasks: Callable[..., Path], tmp_path: Path
+) -> None:
+    tokenizer = reversed_ids(pico("roberta"), str, tmp_path / "tokenizer", 3)
+    graft, source = grafts("roberta", f"tokenizer.read={tokenizer}"), tasks("roberta", "classify") / "model"
+    lingraft.swap(tasks("roberta", "classify"), graft=graft, out=tmp_path / "out")
+    swapped, mine = (transformers.AutoModelForSequenceClassification.from_pretrained(place).eval() for place in (tmp_path / "out", source))
+    old, new = (transformers.AutoTokenizer.from_pretrained(place) for place in (source, tmp_path / "out"))
+    assert swapped.config.pad_token_id == new.pad_token_id != old.pad_token_id
+    ids = torch.tensor([[new.cls_token_id, *range(100, 110), new.sep_token_id]])
+    wanted = composed(mine, old, graft / "model", ids, None)
+    torch.testing.assert_close(swapped(input_ids=ids).logits, wanted.logits)
 
 
 def test_a_swapped_folder_is_scored_by_its_own_head(

@@ -1,6 +1,5 @@
 """Transfers that pull the states of linked pieces of parallel text together."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import World
-from small_runs import StoppedError, go, results, stopping
+from small_runs import StoppedError, go, results, reversed_ids, stopping
 from transformers import AutoTokenizer
 
 from lingraft.errors import RecipeError, TextError
@@ -32,21 +31,6 @@ def test_a_run_resumes_to_the_same_bytes(recipe: str, pico: Pico, world: World, 
         go(pico("bert"), world, tmp_path / "cut", options=stopping("train", 5), **asked)
     assert results(go(pico("bert"), world, tmp_path / "cut", **asked).path) == results(whole.path)
     assert (whole.path / "alignments" / "to_target.npy").is_file()
-
-
-def reversed_ids(tokenizer: Path, spell: Callable[[str], str], folder: Path) -> Path:
-    """A tokenizer with its tokens spelled another way, and ids in reverse, special ones too."""
-    AutoTokenizer.from_pretrained(tokenizer).save_pretrained(folder)
-    told = json.loads((folder / "tokenizer.json").read_text())
-    vocabulary = told["model"]["vocab"]
-    ids = {name: len(vocabulary) - 1 - place for name, place in vocabulary.items()}
-    told["model"]["vocab"] = {name if name.startswith("[") else spell(name): place for name, place in ids.items()}
-    for added in told["added_tokens"]:
-        added["id"] = ids[added["content"]]
-    for name, special in told["post_processor"]["special_tokens"].items():
-        special["ids"] = [ids[name]]
-    (folder / "tokenizer.json").write_text(json.dumps(told))
-    return folder
 
 
 def test_the_source_reads_its_lines_by_its_own_ids(pico: Pico, world: World, tmp_path: Path):

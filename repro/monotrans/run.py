@@ -21,7 +21,7 @@ from shared import text as text_of
 from tables import print_tables
 
 ALONE_STEPS, GRAFT_STEPS, SEEDS = 1200, 600, 3
-JOINT_RATE, ALONE_RATE, GRAFT_RATE, ADAPTERS_RATE = "6e-4", "5e-4", "3e-3", "1e-3"
+JOINT_RATE, ALONE_RATE, GRAFT_RATE, POSITIONS_RATE = "6e-4", "5e-4", "3e-3", "1e-3"
 VOCABULARY = ("tokenizer.algorithm=wordpiece", "tokenizer.lowercase=true", "tokenizer.strip_accents=false")
 """Of all, so that they differ in what is asked only; WordPiece, since the words of treebanks stand alone, marks among them."""
 FULL, MORE = ("de", "ru"), ("es", "fr")
@@ -92,14 +92,14 @@ SYSTEMS = {
     "MonoTrans, aligned rows, no training": System("en", "monotrans", ALIGNED, WORDS, steps=0),
     "JointPair, disjoint": System("disjoint", freeze=WORDS, everywhere=True),
     "MonoTrans, 4,000 steps": System("en", "monotrans", (), WORDS, steps=4000),
-    "MonoTrans + pos": System("en bare", "monotrans-pos", (), POSITIONS),
-    "MonoTrans + pos, aligned rows": System("en bare", "monotrans-pos", ALIGNED, POSITIONS),
-    "+ noise": System("en bare", "monotrans-pos", (), POSITIONS, SIGMA),
-    "+ noise, aligned rows": System("en bare", "monotrans-pos", ALIGNED, POSITIONS, SIGMA),
-    "+ adapters": System("en bare", "monotrans-adapters", (), POSITIONS, SIGMA, rate=ADAPTERS_RATE),
-    "+ adapters, aligned rows": System("en bare", "monotrans-adapters", ALIGNED, POSITIONS, SIGMA, rate=ADAPTERS_RATE),
-    "+ relative noise": System("en bare", "monotrans-pos", (), POSITIONS, RELATIVE, True),
-    "+ relative noise, aligned rows": System("en bare", "monotrans-pos", ALIGNED, POSITIONS, RELATIVE, True),
+    "MonoTrans + pos": System("en bare", "monotrans-pos", (), POSITIONS, rate=POSITIONS_RATE),
+    "MonoTrans + pos, aligned rows": System("en bare", "monotrans-pos", ALIGNED, POSITIONS, rate=POSITIONS_RATE),
+    "+ noise": System("en bare", "monotrans-pos", (), POSITIONS, SIGMA, rate=POSITIONS_RATE),
+    "+ noise, aligned rows": System("en bare", "monotrans-pos", ALIGNED, POSITIONS, SIGMA, rate=POSITIONS_RATE),
+    "+ adapters": System("en bare", "monotrans-adapters", (), POSITIONS, SIGMA, rate=POSITIONS_RATE),
+    "+ adapters, aligned rows": System("en bare", "monotrans-adapters", ALIGNED, POSITIONS, SIGMA, rate=POSITIONS_RATE),
+    "+ relative noise": System("en bare", "monotrans-pos", (), POSITIONS, RELATIVE, True, rate=POSITIONS_RATE),
+    "+ relative noise, aligned rows": System("en bare", "monotrans-pos", ALIGNED, POSITIONS, RELATIVE, True, rate=POSITIONS_RATE),
     "JointPair, joint": System("joint"),
     "JointMulti, 8,000": System("multi small"),
     "JointMulti, 24,000": System("multi large"),
@@ -115,6 +115,7 @@ TRIED = {
     "English body": ("3e-4", "1e-3"),
     "MonoTrans": ("1e-3", "3e-3", "1e-2"),
     "MonoTrans, aligned rows": ("1e-3", "3e-3"),
+    "MonoTrans + pos": ("1e-3", "3e-3"),
     "+ adapters": ("1e-3", "3e-3"),
     "JointPair, disjoint": ("3e-4", "6e-4"),
     "CLWE body": ("3e-4", "6e-4"),
@@ -261,6 +262,7 @@ def tried(name: str, rate: str, given: argparse.Namespace) -> dict[str, Any]:
         "CLWE body": lambda: body("clwe", "de", given, rate),
         "MonoTrans": lambda: graft(SYSTEMS["MonoTrans"], english(given), "en", "de", given, rate),
         "MonoTrans, aligned rows": lambda: graft(SYSTEMS["MonoTrans, aligned rows"], english(given), "en", "de", given, rate),
+        "MonoTrans + pos": lambda: graft(SYSTEMS["MonoTrans + pos"], body("en bare", "de", given), "en", "de", given, rate),
         "+ adapters": lambda: graft(SYSTEMS["+ adapters"], body("en bare", "de", given), "en", "de", given, rate),
         "alone": lambda: alone("de", given, rate),
     }

@@ -127,8 +127,7 @@ class Aids:
     @cached_property
     def vocabularies(self) -> Vocabularies:
         """Sizes, specials by role, and which old rows stand for text."""
-        old, new = vocabulary.roles(self.source), vocabulary.roles(self.target)
-        pairs = {new[role]: old[role] for role in new if role in old}
+        pairs = vocabulary.shared_roles(self.source, self.target)
         text = np.ones(self.num_old, dtype=bool)
         text[[*vocabulary.special_ids(self.source), *vocabulary.unused(self.source, self.num_old)]] = False
         num_new = self.num_old if self.target is self.source else len(vocabulary.tokens(self.target))

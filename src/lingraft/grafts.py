@@ -7,9 +7,10 @@ from typing import Any
 from lingraft.errors import RunError
 from lingraft.files import read_json
 from lingraft.run import FACTS, FINETUNE, METRICS, STAGES, Run
-from lingraft.swap import SWAP, learnt
+from lingraft.swap import SWAP, inputs_of, learnt, share_inputs
 
 SCORES = ("loss", "bits_per_byte")
+INPUTS = "inputs"  # for `fits` alone, not told
 
 
 def grafts(folder: str | Path) -> list[dict[str, Any]]:
@@ -27,14 +28,15 @@ def grafts(folder: str | Path) -> list[dict[str, Any]]:
     if not found:
         raise RunError(f"{folder} holds no run of `lingraft transfer`, `pretrain`, `finetune` or `swap`.")
     for told in found:
-        others = [other["name"] for other in found if other["kind"] == "task" and _fits(told, other)]
-        told["fits"] = others if told["kind"] in ("graft", "model") and told["body"] else []
-    return found
+        tasks = [other for other in found if other["kind"] == "task"] if told["kind"] in ("graft", "model") and told["body"] else []
+        told["fits"] = [task["name"] for task in tasks if _fits(told, task)]
+    return [{name: value for name, value in told.items() if name != INPUTS} for told in found]
 
 
 def _fits(graft: dict[str, Any], task: dict[str, Any]) -> bool:
-    """Whether the bodies are the same, and positions that the graft brings are for ones that stayed."""
-    return bool(graft["body"] == task["body"] and (not graft["positions"] or "positions" in task["frozen"]))
+    """Whether the bodies are the same, what stands before them is, and positions that the graft brings are for ones that stayed."""
+    shared = graft["body"] == task["body"] and share_inputs(task[INPUTS], graft[INPUTS], graft["positions"])
+    return bool(shared and (not graft["positions"] or "positions" in task["frozen"]))
 
 
 def _is_ours(path: Path) -> bool:
@@ -44,7 +46,7 @@ def _is_ours(path: Path) -> bool:
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:
     """What one folder holds: one thing, or a model for each of several languages."""
-    empty = dict.fromkeys(("language", "task", "recipe", "body", "tokens", "positions", "adapters", *SCORES)) | {
+    empty = dict.fromkeys(("language", "task", "recipe", "body", "tokens", "positions", "adapters", INPUTS, *SCORES)) | {
         "name": path.resolve().name
     }
     if (path / SWAP).is_file():
@@ -52,7 +54,8 @@ def _entries(path: Path) -> Iterator[dict[str, Any]]:
         yield empty | {"kind": "swapped"} | {name: told[name] for name in ("language", "task", "body", "positions", "adapters")}
     elif (path / FINETUNE).is_file():
         told = read_json(path / FINETUNE)
-        yield empty | {"kind": "task", "task": told["task"], "body": told["body"], "frozen": told["frozen"], "development": _best(told)}
+        own = {name: told.get(name) for name in ("task", "body", "frozen", INPUTS)}
+        yield empty | {"kind": "task", "development": _best(told)} | own
     elif (path / FACTS).is_file():
         yield empty | _of_run(Run(path))
     else:
@@ -70,7 +73,8 @@ def _of_run(run: Run) -> dict[str, Any]:
     if not run.is_complete("model"):
         return told | {"kind": "unfinished"}
     graft = learnt(run)
-    told |= {name: run.scores.get(name) for name in SCORES} | {"body": facts.get("final_body"), "adapters": graft["adapters"]}
+    told |= {name: run.scores.get(name) for name in SCORES}
+    told |= {"body": facts.get("final_body"), INPUTS: inputs_of(run), "adapters": graft["adapters"]}
     return told | {"kind": "model" if graft["body_trained"] else "graft", "positions": graft["positions"] and not graft["body_trained"]}
 
 

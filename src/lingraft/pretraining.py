@@ -16,7 +16,7 @@ from lingraft.machine import first, hardware
 from lingraft.model.load import Source, check_predictions
 from lingraft.model.parts import longest_input, num_layers
 from lingraft.model.scratch import outline, shape_of
-from lingraft.model.surgery import graft
+from lingraft.model.surgery import check_specials, graft
 from lingraft.request import Request, settings_of
 from lingraft.run import RECIPE, Run
 from lingraft.stages import Texts
@@ -104,7 +104,9 @@ def tokenizers(
             measured: dict[str, dict[str, Any]] = {}
             for name, codes in groups.items():
                 made = prepare(training_lines([texts[code] for code in codes], settings.alpha), settings, empty)
-                tokenizers_of.check_family(made, shape_of(request.recipe.architecture)[0])
+                config, kind = shape_of(request.recipe.architecture)
+                tokenizers_of.check_family(made, config)
+                check_specials(vocabulary.roles(made), kind)
                 with atomic_folder(folder / name) as temporary:
                     made.save_pretrained(temporary)
                 measured |= {code: measure(made, texts[code].split("held-out")) for code in codes}

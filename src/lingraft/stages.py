@@ -27,7 +27,7 @@ from lingraft.model.factorised import multiply_out
 from lingraft.model.heads import detach_next_sentence_head
 from lingraft.model.load import Source, load_source
 from lingraft.model.parts import body_fingerprint, input_fingerprints, parameters_of
-from lingraft.model.surgery import check_fits
+from lingraft.model.surgery import check_fits, check_specials
 from lingraft.model.trilayer import set_mid_embeddings
 from lingraft.race import Course, race
 from lingraft.report import write_report
@@ -119,6 +119,7 @@ def tokenizer(request: Request, run: Run, source: Source, texts: Texts) -> PreTr
             with atomic_folder(folder) as temporary:
                 made = prepare(lines, settings, source.tokenizer)
                 tokenizers.check_family(made, source.model.config)
+                check_specials(vocabulary.roles(made), source.kind, source.model)
                 made.save_pretrained(temporary)
             run.note(tokenizer=measure_tokenizer(made, texts.target.split("held-out"), source.tokenizer))
             run.finish("tokenizer")

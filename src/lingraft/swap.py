@@ -2,6 +2,7 @@
 
 import shutil
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -137,8 +138,7 @@ def _open(path: Path) -> Graft:
     if folder.name == MODEL and not isinstance(language, str) and (each := sorted(map(str, run.path.glob(f"{MODEL}-*")))):
         raise RunError(f"{run.path} has a model for each of its languages. Give one of them: {', '.join(each)}.")
     spoken = folder.name.partition("-")[2] or (language if isinstance(language, str) else ", ".join(language))
-    inputs = tuple(run.facts[name] for name in ("inputs", "final_inputs") if name in run.facts)
-    return Graft(folder, spoken, learnt(run), run.facts.get("final_body"), inputs)
+    return Graft(folder, spoken, learnt(run), run.facts.get("final_body"), inputs_of(run))
 
 
 def learnt(run: Run) -> dict[str, Any]:
@@ -176,13 +176,24 @@ def _check(model: Any, other: Any, known: dict[str, Any], found: Graft, force: b
 
 def _check_inputs(known: dict[str, Any], found: Graft) -> None:
     """Raise RunError where the task model began with other segments than the graft, or with other positions, and the graft brings none."""
-    parts = ["segments"] if found.has_positions else ["segments", "positions"]
-    began = known.get("inputs")
-    if began and found.inputs and not any(all(began[part] == own[part] for part in parts) for own in found.inputs):
+    if not share_inputs(known.get("inputs"), found.inputs, found.has_positions):
+        parts = "segments" if found.has_positions else "segments or positions"
         raise RunError(
-            f"{found.folder} does not fit: {known['model']}, which the task model began with, has the same body, but "
-            f"{' or '.join(parts)} of its own. Graft that model, or fine-tune the one that the graft was made for."
+            f"{found.folder} does not fit: {known['model']}, which the task model began with, has the same body, but {parts} of its own. "
+            "Graft that model, or fine-tune the one that the graft was made for."
         )
+
+
+def share_inputs(began: dict[str, str] | None, of_run: Sequence[dict[str, str]], has_positions: bool) -> bool:
+    """Whether a run has had the segments, and, where it brings none of its own, the positions that a task model began with; True where
+    one of the two did not note them."""
+    parts = ["segments"] if has_positions else ["segments", "positions"]
+    return not began or not of_run or any(all(began[part] == own[part] for part in parts) for own in of_run)
+
+
+def inputs_of(run: Run) -> tuple[dict[str, str], ...]:
+    """The fingerprints of segments and positions that a run noted, when it began and when it ended."""
+    return tuple(run.facts[name] for name in ("inputs", "final_inputs") if name in run.facts)
 
 
 def _check_shapes(model: Any, other: Any, found: Graft) -> None:

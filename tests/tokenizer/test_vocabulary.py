@@ -148,3 +148,12 @@ def test_where_words_begin_for_masking():
     made = unigram(*tokens)
     starts = masking(made, "mlm").starts
     assert {token: bool(starts[made.get_vocab()[token]]) for token in tokens} == tokens
+
+
+def test_a_token_of_several_roles_is_the_sources_end():
+    source, target = unigram("<s>", "</s>", "a"), byte_level("a")
+    source.add_special_tokens({"bos_token": "<s>", "eos_token": "</s>"})
+    target.add_special_tokens({"bos_token": "<s>", "eos_token": "<s>", "unk_token": "<s>"})
+    known, own = source.get_vocab(), target.get_vocab()
+    assert vocabulary.shared_roles(source, target) == {own["<s>"]: known["</s>"], own["[MASK]"]: known["[MASK]"]}
+    assert vocabulary.stacked_ids(source, target)[own["<s>"]] == known["</s>"]

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from conftest import FAMILIES
 from small_training import CALM, CAUSAL, DATA, LENGTH, SEED, SETTINGS, SIZE, Lines, losses, new_model, run, same
 
 from lingraft.errors import MissingExtra, RecipeError
 from lingraft.model.parts import parameters_of
 from lingraft.train.data import Data
-from lingraft.train.loop import Options, Speed, train
+from lingraft.train.loop import Options, Speed, _dropout_rates, train
 from lingraft.train.objectives import OBJECTIVES, Example, part_of
 from lingraft.train.settings import PhaseSettings, Switch
 
@@ -238,3 +239,24 @@ def test_a_tracker_that_is_not_there_is_named(
     monkeypatch.setattr("accelerate.tracking._available_trackers", [])
     with pytest.raises(error, match=said):
         run(tmp_path, SETTINGS, track=name)
+
+
+@pytest.mark.parametrize("family", ["bert", "xlm", "opt", "gpt2", "distilbert"])
+def test_without_dropout_nothing_is_random(family: str):
+    _, _, _, config_of, architecture = FAMILIES[family]
+    model, ids = getattr(transformers, architecture)(config_of(60)).train(), torch.arange(10, 30).reshape(2, 10)
+    rates = _dropout_rates(model)
+    assert not torch.equal(model(input_ids=ids).logits, model(input_ids=ids).logits)
+    for module, name, _ in rates:
+        setattr(module, name, 0.0)
+    assert torch.equal(model(input_ids=ids).logits, model(input_ids=ids).logits)
+
+
+def test_dropout_is_the_phases_own_and_is_put_back(tmp_path: Path):
+    model, seen = new_model("bert"), []
+    model.bert.encoder.hidden_dropout = 0.3  # as families have it that hand their rate to a function
+    before = [rate for _, _, rate in _dropout_rates(model)]
+    look = lambda *_: seen.extend(rate for _, _, rate in _dropout_rates(model))  # noqa: E731
+    run(tmp_path, CALM.model_copy(update={"dropout": 0.0}), model=model, progress=look)
+    assert seen and set(seen) == {0.0}
+    assert [rate for _, _, rate in _dropout_rates(model)] == before and 0.3 in before

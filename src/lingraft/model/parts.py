@@ -156,7 +156,7 @@ def body_fingerprint(model: Any) -> str:
 
 
 def input_fingerprints(model: Any) -> dict[str, str]:
-    """The same of what stands between word rows and body: segments (with the norm) and positions."""
+    """The same of what stands between word rows and body: segments (with the norm) and positions, wherever padding moved them to."""
     return {part: _fingerprint(model, part) for part in ("segments", "positions")}
 
 
@@ -165,8 +165,9 @@ def _fingerprint(model: Any, part: str) -> str:
     named = {base[id(parameter)]: parameter for parameter in parameters_of(model, part).values()}
     hashed = hashlib.sha256()
     for name in sorted(name for name in named if "pooler" not in name):
+        pad = getattr(model.base_model.get_submodule(name.rpartition(".")[0]), "padding_idx", None) or 0
         hashed.update(name.encode())
-        hashed.update(named[name].detach().cpu().float().contiguous().numpy().tobytes())
+        hashed.update(named[name].detach().cpu().float().roll(-pad, dims=0).contiguous().numpy().tobytes())
     return hashed.hexdigest()
 
 

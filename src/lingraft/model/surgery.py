@@ -1,6 +1,6 @@
 """Putting new rows into a model: input matrix, untied output matrix, output biases, special-token ids, position offsets."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from lingraft.embeddings import NewRows
-from lingraft.errors import ModelError
+from lingraft.errors import ModelError, TokenizerError
 from lingraft.model.adapters import connect
 from lingraft.model.factorised import factorise, primitive_of
-from lingraft.model.parts import output_biases, word_matrices
+from lingraft.model.load import Kind
+from lingraft.model.parts import output_biases, position_tables, word_matrices
 
 ROLE_IDS = {
     "pad": ("pad_token_id", "pad_index"),
@@ -31,6 +32,18 @@ def check_fits(model: Any, tokenizer_size: int) -> int:
             f"The source's tokenizer has {tokenizer_size} tokens, its embedding matrix {rows} rows: they do not belong together."
         )
     return rows
+
+
+def check_specials(roles: Mapping[str, int], kind: Kind, model: Any = None) -> None:
+    """Raise TokenizerError where a new tokenizer lacks a special token that a model of this kind cannot do without. roles: role -> id."""
+    if kind == "mlm" and "mask" not in roles:
+        raise TokenizerError("The tokenizer has no mask token, which a masked language model learns by. Add one, as its mask_token.")
+    counts = model is not None and any(table.padding_idx is not None for table in position_tables(model))
+    if (counts or hasattr(getattr(model, "config", None), "pad_index")) and "pad" not in roles:
+        raise TokenizerError(
+            f"The tokenizer has no padding token, from whose id the family {model.config.model_type!r} counts positions or lengths. "
+            "Add one, as its pad_token."
+        )
 
 
 @torch.no_grad()
@@ -56,7 +69,9 @@ def graft(
     others = (rows if output is None or len(old) == 1 else output).without_direct()
     _refill(word_matrices(model), coordinates, [_times(rows, next(iter(old)), primitives), others], generator)
     _refill(output_biases(model), biases, [others], generator)
-    _set_special_ids(model, roles)
+    before, after = (next(iter(matrices.values())) for matrices in (old, word_matrices(model)))
+    same = {i for i in _listed_ids(model) if i < min(len(before), len(after)) and torch.equal(before[i], after[i])}
+    _set_special_ids(model, roles, same)
     connect(model)
 
 
@@ -85,20 +100,45 @@ def _refill(new: dict[str, nn.Parameter], old: dict[str, torch.Tensor], rows: Se
         parameter.copy_(torch.from_numpy(own.apply(source, generator)).reshape(parameter.shape))
 
 
-def _set_special_ids(model: Any, roles: Mapping[str, int]) -> None:
+def _configs(model: Any) -> list[Any]:
+    """What of a model has ids of special tokens."""
+    return [model.config, getattr(model, "generation_config", None), model.base_model]
+
+
+def _listed_ids(model: Any) -> set[int]:
+    """Ids that stand in a list in a model's configurations: decoders may end at several tokens."""
+    values = [getattr(config, name, None) for config in _configs(model) for names in ROLE_IDS.values() for name in names]
+    return {number for value in values if isinstance(value, list) for number in value}
+
+
+def _set_special_ids(model: Any, roles: Mapping[str, int], same: Collection[int]) -> None:
     """Config and generation config get the new ids; families that count positions from the padding id get their table shifted."""
-    set_special_ids([model.config, getattr(model, "generation_config", None), model.base_model], roles)
+    set_special_ids(_configs(model), roles, same)
     if "pad" in roles:
         _move_padding(model, roles["pad"])
 
 
-def set_special_ids(configs: Iterable[Any], roles: Mapping[str, int]) -> None:
-    """Put a vocabulary's ids, by role, where a configuration has ids of special tokens."""
-    for role, names in ROLE_IDS.items():
-        for name in names:
-            for config in configs:
-                if isinstance(getattr(config, name, None), int) and (role in roles or name.endswith("_token_id")):
-                    setattr(config, name, roles.get(role))
+def set_special_ids(configs: Iterable[Any], roles: Mapping[str, int], same: Collection[int] = ()) -> None:
+    """Put a vocabulary's ids, by role, where a configuration has ids of special tokens. same: ids that are the same token as before: in
+    lists they stay, all others go."""
+    for config in configs:
+        for role, name in ((role, name) for role, names in ROLE_IDS.items() for name in names):
+            value = getattr(config, name, None)
+            if isinstance(value, list):
+                kept = [number for number in value if number in same and number != roles.get(role)]
+                setattr(config, name, [*([roles[role]] if role in roles else []), *kept] if kept else roles.get(role))
+            elif isinstance(value, int) and (role in roles or name.endswith("_token_id")):
+                setattr(config, name, roles.get(role))
+
+
+def _follows_padding(module: nn.Module, config: Any) -> bool:
+    """Whether embeddings that are built anew, as by loading, count positions from the padding id that the configuration names."""
+    try:
+        with torch.device("meta"):
+            made: Any = type(module)(config)
+    except TypeError:  # built of more than a configuration: taken on trust
+        return True
+    return bool(made.position_embeddings.padding_idx == config.pad_token_id)
 
 
 def _move_padding(model: Any, pad: int) -> None:
@@ -108,6 +148,16 @@ def _move_padding(model: Any, pad: int) -> None:
     for module in model.base_model.modules():
         positions = getattr(module, "position_embeddings", None)
         if isinstance(positions, nn.Embedding) and positions.padding_idx is not None:
+            if pad + 1 >= positions.num_embeddings:
+                raise ModelError(
+                    f"The family {model.config.model_type!r} counts positions from the id of the padding token, and with that of the new "
+                    f"tokenizer, {pad}, none of its {positions.num_embeddings} is left. Give a tokenizer with padding among its first ids."
+                )
+            if pad != positions.padding_idx and not _follows_padding(module, model.config):
+                raise ModelError(
+                    f"The family {model.config.model_type!r} always has its padding token at {positions.padding_idx}, the new tokenizer "
+                    f"has it at {pad}. Give a tokenizer with padding at {positions.padding_idx}, or let one be trained."
+                )
             positions.weight.copy_(torch.roll(positions.weight, pad - positions.padding_idx, dims=0))
             positions.padding_idx = pad
             module.padding_idx = pad

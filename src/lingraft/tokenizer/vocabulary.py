@@ -217,14 +217,19 @@ def new_ids(source: PreTrainedTokenizerBase, target: PreTrainedTokenizerBase) ->
     return np.setdiff1d(missing, list(special_ids(target)))
 
 
+def shared_roles(source: PreTrainedTokenizerBase, target: PreTrainedTokenizerBase) -> dict[int, int]:
+    """The target's id of a special token -> the source's of the same role. One that holds several roles is what it marks most: an end."""
+    old, new = roles(source), roles(target)
+    return {new[role]: old[role] for role in ("unknown", "pad", "mask", "begin", "end") if role in old and role in new}
+
+
 def stacked_ids(source: PreTrainedTokenizerBase, target: PreTrainedTokenizerBase) -> np.ndarray:
     """Where the target's tokens stand in a vocabulary of the source's with the target's behind it, (num_target,) int64.
 
     Specials with the same role, or the same string, are one: the source's.
     """
-    known, own, old_roles = source.get_vocab(), tokens(target), roles(source)
-    shared = {number: known[own[number]] for number in special_ids(target) if own[number] in known}
-    shared |= {number: old_roles[role] for role, number in roles(target).items() if role in old_roles}
+    known, own = source.get_vocab(), tokens(target)
+    shared = {number: known[own[number]] for number in special_ids(target) if own[number] in known} | shared_roles(source, target)
     ids = np.array([shared.get(number, -1) for number in range(len(own))], dtype=np.int64)
     free = ids < 0
     ids[free] = len(tokens(source)) + np.arange(np.count_nonzero(free))

@@ -115,7 +115,8 @@ def restore_optimizer(model: Any, optimizer: torch.optim.Optimizer, checkpoint: 
     """Put a checkpoint's optimiser state back, in place."""
     tensors = load_file(checkpoint.folder / OPTIMIZER)
     parameters = dict(model.named_parameters())
+    counts_there = any(group.get("fused") or group.get("capturable") for group in optimizer.param_groups)  # as torch keeps its steps
     for key, tensor in tensors.items():
         name, field = key.rsplit(":", 1)
-        parameter = parameters[name]
-        optimizer.state.setdefault(parameter, {})[field] = tensor if field == "step" else tensor.to(parameter.device)
+        device = parameters[name].device if field != "step" or counts_there else tensor.device
+        optimizer.state.setdefault(parameters[name], {})[field] = tensor.to(device)

@@ -22,6 +22,7 @@ from accelerate import Accelerator
 from lingraft.errors import Interrupted, RecipeError, TrainingError
 from lingraft.model.bare_begin import TiedBegin, tied_begin
 from lingraft.model.parts import FrozenRows, set_trainable
+from lingraft.model.scratch import DROPOUT
 from lingraft.train import checkpoint
 from lingraft.train.allocator import keep_memory
 from lingraft.train.alone import Alone
@@ -206,9 +207,10 @@ def _resume(phase: Phase) -> checkpoint.Checkpoint | None:
 def _modes(phase: Phase) -> Iterator[None]:
     """Training mode, the recipe's dropout, gradient checkpointing, the faster dropout on a CPU; all undone afterwards."""
     model, settings = phase.model, phase.settings
-    dropouts = {module: module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)}
+    rates = _dropout_rates(model)
     if settings.dropout is not None:
-        _set_dropout(model, settings.dropout)
+        for module, name, _ in rates:
+            setattr(module, name, settings.dropout)
     if settings.gradient_checkpointing:
         with warnings.catch_warnings(action="ignore", category=FutureWarning):  # the new name came after transformers 5.0
             model.gradient_checkpointing_enable()
@@ -223,20 +225,21 @@ def _modes(phase: Phase) -> Iterator[None]:
         model.eval()
         phase.data.remove(phase.network)
         vars(model.base_model).pop("forward", None)
-        for module, rate in dropouts.items():
-            module.p = rate
+        for module, name, rate in rates:
+            setattr(module, name, rate)
         if settings.gradient_checkpointing:
             model.gradient_checkpointing_disable()
         model.requires_grad_(True)
 
 
-def _set_dropout(model: Any, rate: float) -> None:
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = rate
-        for name in ("attention_dropout", "dropout_prob"):
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, rate)
+def _dropout_rates(model: Any) -> list[tuple[torch.nn.Module, str, float]]:
+    """Each place where a model keeps a rate of dropout: modules of that kind, and what families hand to functions."""
+    return [
+        (module, name, value)
+        for module in model.modules()
+        for name, value in vars(module).items()
+        if type(value) in (int, float) and (DROPOUT.search(name) or (name == "p" and isinstance(module, torch.nn.Dropout)))
+    ]
 
 
 def segments(settings: TrainingSettings, total: int) -> dict[int, list[str]]:
