@@ -1,5 +1,6 @@
 """Special tokens of another tokenizer: what they are in the model afterwards, and which cannot be done without."""
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from lingraft.embeddings.rows import picked
 from lingraft.errors import ModelError, TokenizerError
 from lingraft.evaluate.heads import load_with_head
 from lingraft.model.load import load_source
+from lingraft.model.parts import first_position, longest_input
 from lingraft.model.surgery import graft
 
 Pico = Callable[[str], Path]
@@ -58,3 +60,19 @@ def test_a_head_for_questions_stands_on_the_sources_body(family: str, pico: Pico
     body = source.base_model.state_dict()
     assert all(torch.equal(body[name], tensor) for name, tensor in model.base_model.state_dict().items())
     assert model.missing and all("qa_outputs" in name for name in model.missing)
+
+
+@pytest.mark.parametrize(("family", "first", "longest"), [("Bert", 0, 66), ("Roberta", 2, 64), ("Nystromformer", 2, 66), ("OPT", 0, 66)])
+def test_places_are_counted_as_the_family_counts_them(family: str, first: int, longest: int):
+    config = getattr(transformers, f"{family}Config")(vocab_size=40, max_position_embeddings=66, hidden_size=32, num_attention_heads=2)
+    config.num_hidden_layers, config.word_embed_proj_dim = 1, 32
+    model = getattr(transformers, f"{family}Model")(config).eval()
+    assert (first_position(model), longest_input(model)) == (first, longest)
+    ids = torch.full((1, longest), 5)
+    with torch.no_grad():
+        model(input_ids=ids)
+        if "position_ids" in inspect.signature(model.forward).parameters and family != "OPT":
+            usual = model(input_ids=ids[:, :4])[0]
+            torch.testing.assert_close(model(input_ids=ids[:, :4], position_ids=first + torch.arange(4)[None])[0], usual)
+        with pytest.raises((IndexError, RuntimeError)):
+            model(input_ids=torch.full((1, longest + 1), 5))

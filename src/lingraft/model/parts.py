@@ -72,15 +72,17 @@ def embedding_tables(model: Any) -> dict[str, list[nn.Embedding]]:
 def longest_input(model: Any) -> int | None:
     """Tokens that the position table has rows for; None where positions are not in a table.
 
-    Families with a padding row in the table (RoBERTa and its kind) count positions from the one after it.
+    Families with a padding row in the table (RoBERTa and its kind) count positions from the one after it, OPT from an offset.
     """
     first = first_position(model)
-    return None if first is None else min(table.num_embeddings - first for table in position_tables(model))
+    return None if first is None else min(table.num_embeddings - first - getattr(table, "offset", 0) for table in position_tables(model))
 
 
 def first_position(model: Any) -> int | None:
-    """Row of the position table for the first token; None where positions are not in a table."""
-    return max((0 if table.padding_idx is None else table.padding_idx + 1 for table in position_tables(model)), default=None)
+    """The position of the first token; None where positions are not in a table."""
+    tables = [0 if table.padding_idx is None else table.padding_idx + 1 for table in position_tables(model)]
+    counts = [buffer for name, buffer in model.base_model.named_buffers() if name.endswith("position_ids") and not buffer.is_meta]
+    return max([*tables, *(int(count.flatten()[0]) for count in counts)]) if tables else None
 
 
 def num_layers(model: Any) -> int:
