@@ -92,10 +92,14 @@ def gain(one: Number, other: Number) -> Number:
     return one[0] - other[0], math.hypot(one[1], other[1])
 
 
-def verdict(text: str, gains: dict[str, Number]) -> str:
-    """A claim, held where every gain is above 0; surely, where each is by more than two standard errors. Shown are two of them."""
+def verdict(text: str, gains: dict[str, Number], seeds: int = 3) -> str:
+    """A claim, held where every gain is above 0; surely, where each is farther from 0 than chance brings it once in 20 times, by Student's
+    t for two means over so many seeds each. Shown are two standard errors."""
+    from scipy.stats import t
+
+    bound = float(t.ppf(0.975, 2 * (seeds - 1)))
     held, failed = all(mean > 0 for mean, _ in gains.values()), all(mean <= 0 for mean, _ in gains.values())
-    sure = held != failed and all(error and abs(mean) > 2 * error for mean, error in gains.values())
+    sure = held != failed and all(error and abs(mean) > bound * error for mean, error in gains.values())
     says = "held" if held else "did not hold" if failed else "held in part"
     each = ", ".join(f"{name} {mean:+.2f}{f' ± {2 * error:.2f}' if error else ''}" for name, (mean, error) in gains.items())
     return f"{text}: {says}{', surely' if sure else ''} ({each})"

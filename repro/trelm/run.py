@@ -3,7 +3,8 @@
 python repro/trelm/run.py --data DATA --out WORK     measures what results.jsonl does not have yet, the most telling cells first
 python repro/trelm/run.py --table                    the paper's tables beside ours, and its claims one by one
 
-Given the --out of repro/monotrans/run.py, it shares that study's English model.
+Given the --out of repro/monotrans/run.py, it shares that study's English model. Runs record their number of threads, and are not gone on
+with by another: give all of it, and that English model, one OMP_NUM_THREADS.
 """
 
 import argparse
@@ -22,14 +23,21 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import study
 from shared import english, options, pairs
 from shared import text as text_of
-from tables import print_tables
+from tables import SEEDS, print_tables
 
 STEPS = {"commonality": 200, "to-target": 200, "to-source": 200, "language": 400}
 RATES = {"commonality": "1e-3", "to-target": "3e-4", "to-source": "3e-4", "language": "3e-4"}
 PLAIN_RATE = "3e-4"
-BATCH, LENGTH, JOINT_SIZE, OWN_SIZE = 16, 64, 12_000, 8_000
+BATCH, JOINT_SIZE, OWN_SIZE = 16, 12_000, 8_000
+LENGTH, LONGEST_PAIR = 64, 180
+"""Tokens of a block, and UTF-8 bytes of both sides of a pair: longer pairs are left out. TLM and BRLM read a pair in one block, CdLM has a
+block for each side: 64 tokens would cut 37 % of all Chinese pairs for the former, 6 % for the latter. Bytes are the same for all
+vocabularies; of the pairs within 180 (55 % of the Chinese ones, 42 % to 74 % elsewhere: far more than are seen) less than 1 % is still
+cut in any language. Blocks of 96 would take half as much time again, to keep 87 %, within 320 bytes."""
+LINES_SEEN = STEPS["to-target"] * BATCH // 2
+"""Lines of parallel text that a half is trained on: the other half of each batch, or every other batch, is MLM's."""
 CHARACTERS, SOURCE_CHARACTERS, HELD_OUT_CHARACTERS, TEST_EVERY = 5_000_000, 3_000_000, 60_000, 100
-ADVERSARY_STEPS, SEEDS = 150, 2
+ADVERSARY_STEPS = 150
 VOCABULARY = ("tokenizer.lowercase=true", "tokenizer.strip_accents=false", "tokenizer.alphabet=3000")
 """Of all: the same characters are tokens, whatever the size."""
 BITS = ("bits_per_subword", "bits_per_byte")
@@ -40,7 +48,8 @@ TEXTS = {
     "ja": ("ja.wiki", "ja.aozora"),
 }
 MORE = ("de", "id", "ja")
-ALIGNED = "rows.method=copy+ramen+pieces"
+ALIGNED, ALIGNED_OWN = "rows.method=copy+ramen+pieces", "rows.method=ramen+copy+pieces"
+"""Copies come first in a joint vocabulary, whose English tokens no pair aligns; where all are the target's, copies may be false friends."""
 ROWS = {
     "random": ("rows.method=random",),
     "random + adversarial": ("rows.vectors=random",),
@@ -70,7 +79,7 @@ OWN = (f"tokenizer.size={OWN_SIZE}",)
 SYSTEMS = {
     "trelm": System("trelm", keeps="commonality"),
     "trelm-tlm": System("trelm-tlm", keeps="commonality"),
-    "full training, aligned rows": System("ramen", (ALIGNED, *OWN)),
+    "full training, aligned rows": System("ramen", (ALIGNED_OWN, *OWN)),
     "full training, rank rows": System("rank", OWN),
     "trelm-no-cdlm": System("trelm-no-cdlm", keeps="rows", more_text=True),
     "trelm-no-trilayer": System("trelm-no-trilayer", keeps="rows"),
@@ -80,7 +89,7 @@ SYSTEMS = {
     "trelm-separate-vocabulary": System("trelm-separate-vocabulary", OWN),
 }
 SIZES = {f"trelm, {number} pairs": System("trelm", keeps="commonality", num_pairs=number) for number in (100, 400)}
-"""Of figure 2, beside all pairs, of which a half, with half a batch of lines in each of its steps, sees 1,600."""
+"""Of figure 2, beside all pairs, of which a half sees LINES_SEEN."""
 STOCK = {
     "trelm": ("without-trilayer",),
     "trelm, nothing re-added": ("folded", "without-trilayer"),
@@ -88,23 +97,21 @@ STOCK = {
 """Ways out to a model that stock transformers reads."""
 TRIALS = dict.fromkeys(("trelm", "full training, aligned rows", "full training, rank rows"), ("0.33", "1", "3"))
 """Factors of the learning rates above, each tried with a fifth of the steps."""
-TASKS = {
-    "parsing": ("learning_rate=5e-4", "warmup=0.1", f"length={LENGTH}", "accumulation=2", "epochs=10"),
-    "srl": ("learning_rate=5e-4", "warmup=0.1", f"length={LENGTH}", "accumulation=2", "epochs=10"),
-}
+TASKS = dict.fromkeys(("parsing", "srl"), ("learning_rate=5e-4", "warmup=0.1", "length=128", "accumulation=2", "epochs=10"))
+"""128 tokens cut about 1 sentence in 100, or none, into windows, which are read alone; 64 would cut up to 11, with a quarter of words."""
 WITH_ROLES = ("trelm", "trelm-no-cdlm", "full training, aligned rows", "full training, rank rows", "trelm, aligned rows")
 
 
 def parallel(code: str, given: argparse.Namespace, num_pairs: int = 0) -> dict[str, str]:
     """Files of parallel text: "train", lines with a tab, the first `num_pairs` of a fixed shuffle or all; "target", the other side of it;
-    and of every TEST_EVERY-th pair, which is in neither, "test-en" and "test"."""
+    and of every TEST_EVERY-th pair, which is in neither, "test-en" and "test". Pairs longer than LONGEST_PAIR are in none."""
     import random
 
     from lingraft.files import write_text
 
     names = {name: given.out / "parallel" / f"trelm-{code}-{name}.txt" for name in (f"train-{num_pairs}", "target", "test-en", "test")}
     if not all(path.exists() for path in names.values()):
-        found = pairs(code, given)
+        found = [pair for pair in pairs(code, given) if len("".join(pair).encode()) <= LONGEST_PAIR]
         test = found[TEST_EVERY // 2 :: TEST_EVERY]
         train = [pair for number, pair in enumerate(found) if number % TEST_EVERY != TEST_EVERY // 2]
         random.Random(0).shuffle(train)
@@ -217,11 +224,14 @@ def transfer(system: System, code: str, out: Path, settings: list[str], given: a
 
 
 def told(run: Any) -> dict[str, Any]:
-    """What a run says of itself. predicted: the masked tokens that bits are a mean over."""
+    """What a run says of itself. predicted: the masked tokens that bits are a mean over. pairs: that are aligned well enough, and lines,
+    how many of them a half was trained on."""
     scores = {line["name"]: line for line in run.lines("scores.jsonl") if line["model"] == "final"}
     facts = {"rows": run.origin, "mapping": run.facts.get("mapping"), "pairs": run.facts.get("alignments", {}).get("kept")}
     named = {name: scores[name]["value"] for name in (*BITS, "mrr")}
     seconds = {"seconds": run.facts["seconds"], "phase_seconds": run.facts["phase_seconds"]}
+    if facts["pairs"] and "to-target" in seconds["phase_seconds"]:
+        facts["lines"] = min(facts["pairs"], LINES_SEEN)
     return {**named, "predicted": scores["bits_per_subword"]["n"], **seconds, **{key: value for key, value in facts.items() if value}}
 
 
@@ -248,7 +258,13 @@ def stock(system: str, how: str, given: argparse.Namespace) -> dict[str, Any]:
     if not out.exists():
         export(run.path, stock=how, out=out)
     for when, model, place in (("before", run.path, "bits"), ("after", out, f"bits-{how}")):
-        told = evaluate(str(model), task="language-modelling", evaluation=[f"zh={test}"], out=run.path / "tests" / place)
+        told = evaluate(
+            str(model),
+            task="language-modelling",
+            evaluation=[f"zh={test}"],
+            changes=[f"length={LENGTH}"],
+            out=run.path / "tests" / place,
+        )
         found[when] = {score: told["scores"][score]["mean"] for score in BITS}
     return {**found, "parsing": task("parsing", system, "zh", given, how)}
 

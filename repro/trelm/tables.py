@@ -10,6 +10,8 @@ from typing import Any
 from shared import Number, gain, verdict
 
 Measure = Callable[[str], Number | None]
+SEEDS = 2
+"""Fine-tunings of a model for a task."""
 PAPER_ROWS = {
     "random": "Rand",
     "random + adversarial": "Rand + Adv Align",
@@ -84,7 +86,7 @@ def print_tables(lines: list[dict[str, Any]]) -> None:
     study = Study(lines)
     for table in (trials_table, rows_table, systems_table, stock_table, roles_table, translation_table, sizes_table, languages_table):
         table(study)
-    print("Claims\n")
+    print(f"Claims: differences ± twice the standard error of {SEEDS} fine-tuning seeds, surely where Student's t says so at 5 %\n")
     print("\n".join(f"- {claim}" for claim in claims(study)))
 
 
@@ -182,12 +184,13 @@ def translation_table(study: Study) -> None:
 
 def sizes_table(study: Study) -> None:
     """Figure 2."""
-    rows = [
-        [name, study.values.get(("training", name, "zh"), {}).get("pairs"), study.bits("bits_per_subword")(name)] for name in sizes(study)
-    ]
+    rows = []
+    for name in sizes(study):
+        values = study.values["training", name, "zh"]
+        rows.append([name, values["pairs"], values["lines"], study.bits("bits_per_subword")(name)])
     _table(
         "Figure 2: bits per subword by parallel text (the paper's is a picture: falls, more and more slowly)",
-        ["system", "pairs kept", "bits"],
+        ["system", "pairs kept", "seen", "bits"],
         rows,
     )
 
@@ -288,10 +291,10 @@ def lowest(measure: Measure) -> Measure:
 
 
 def better(text: str, measure: Measure, order: Sequence[tuple[str, str]]) -> str:
-    """Held where the first of each two is ahead (+), surely where by more than two standard errors (of fine-tuning seeds alone)."""
+    """Held where the first of each two is ahead (+), surely where by more than chance (of fine-tuning seeds alone)."""
     found = {f"{one} over {other}": (measure(one), measure(other)) for one, other in order}
     gains = {name: gain(one, other) for name, (one, other) in found.items() if one and other}
-    return verdict(text, gains) if gains and len(gains) == len(found) else f"{text}: not measured"
+    return verdict(text, gains, SEEDS) if gains and len(gains) == len(found) else f"{text}: not measured"
 
 
 def longer_brings_less(study: Study) -> str:
@@ -327,11 +330,10 @@ def words_not_their_order(study: Study) -> str:
 
 
 def slower_and_slower(study: Study) -> str:
-    """Bits saved for each doubling of the parallel text."""
+    """Bits saved for each doubling of the parallel text that is seen."""
     text = "figure 2: the gain slows down"
-    known = [
-        (study.values["training", name, "zh"]["pairs"], study.values["training", name, "zh"]["bits_per_subword"]) for name in sizes(study)
-    ]
+    found = [study.values["training", name, "zh"] for name in sizes(study)]
+    known = [(values["lines"], values["bits_per_subword"]) for values in found]
     if len(known) < 3:
         return f"{text}: not measured"
     slopes = [(first[1] - second[1]) / math.log2(second[0] / first[0]) for first, second in itertools.pairwise(known)]
