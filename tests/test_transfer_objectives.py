@@ -12,6 +12,7 @@ from transformers import AutoModel, AutoModelForMaskedLM
 
 from lingraft.errors import LingraftWarning, RecipeError, TextError
 from lingraft.model.load import load_source
+from lingraft.model.trelm import language_tables
 
 Pico = Callable[[str], Path]
 pytestmark = pytest.mark.usefixtures("short_report")
@@ -104,3 +105,16 @@ def test_translations_alone_with_a_tokenizer_that_knows_both(pico: Pico, world: 
     run = go(pico("bert"), world, tmp_path / "run", *changes, parallel=str(world.parallel))
     assert run.scores["loss"] > 0
     assert "joint" not in run.facts.get("warnings", [])
+
+
+def test_each_languages_own_folder_speaks_it(pico: Pico, world: World, tmp_path: Path):
+    """The source's folder of disjoint vocabularies reads in the source's language, where the target's does in its own."""
+    run = go(pico("bert"), world, tmp_path / "run", "surgery.language_embeddings=true", recipe="disjoint", source_text=str(world.plain))
+    (source,) = (place for place in run.path.glob("model-*"))
+    tables = []
+    for place in (run.path / "model", source):
+        model = AutoModel.from_pretrained(place)
+        tables.append((model.config.lingraft_languages, *language_tables(model)[0].weight.detach()))
+    (codes, one, other), (own_codes, own_one, own_other) = tables
+    assert codes == own_codes[::-1]
+    assert torch.equal(one, own_other) and torch.equal(other, own_one) and not torch.equal(one, other)

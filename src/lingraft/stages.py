@@ -28,6 +28,7 @@ from lingraft.model.heads import detach_next_sentence_head
 from lingraft.model.load import Source, load_source
 from lingraft.model.parts import body_fingerprint, input_fingerprints, parameters_of
 from lingraft.model.surgery import check_fits, check_specials
+from lingraft.model.trelm import speak
 from lingraft.model.trilayer import set_mid_embeddings
 from lingraft.race import Course, race
 from lingraft.report import write_report
@@ -333,9 +334,9 @@ def export(request: Request, run: Run, source: Source, spoken: Tongues) -> None:
         pictures.keep_trained(run, spoken.target.alone(source.model))
         for code, tongue in spoken.separate.items():
             with atomic_folder(run.path / f"{MODEL}-{code}") as temporary:
-                _save(tongue, source.model, temporary)
+                _save(code, tongue, source.model, temporary)
         with atomic_folder(run.path / MODEL) as temporary:
-            _save(spoken.target, source.model, temporary)
+            _save(request.to, spoken.target, source.model, temporary)
             write_text(temporary / "README.md", model_card(run.path))
         run.note(final_body=body_fingerprint(source.model), final_inputs=input_fingerprints(source.model))
         run.finish("model")
@@ -343,8 +344,9 @@ def export(request: Request, run: Run, source: Source, spoken: Tongues) -> None:
         write_report([run.path])
 
 
-def _save(tongue: Tongue, model: Any, folder: Path) -> None:
+def _save(code: str, tongue: Tongue, model: Any, folder: Path) -> None:
     alone = tongue.alone(model)
+    speak(alone, code)
     alone.save_pretrained(folder)
     save_adapters(alone, folder)
     tongue.tokenizer.save_pretrained(folder)

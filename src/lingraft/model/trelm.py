@@ -119,6 +119,17 @@ def counted(table: nn.Embedding, real: torch.Tensor) -> torch.Tensor:
     return real.long().cumsum(1) * real.long() + table.padding_idx
 
 
+def speak(model: Any, code: str) -> None:
+    """Make a language the one that inputs are in where nothing is said, in place: its number and row, and those of the one that was it."""
+    codes = list(getattr(model.config, "lingraft_languages", None) or [])
+    if code in codes:
+        order = list(range(len(codes)))
+        order[TARGET], order[codes.index(code)] = codes.index(code), TARGET
+        for table in language_tables(model.base_model):
+            table.weight.data = table.weight.data[order].clone()
+        model.config.lingraft_languages = [codes[place] for place in order]
+
+
 def language_tables(base: Any) -> list[nn.Embedding]:
     """The table of languages, if there is one."""
     return [module for name, module in base.named_modules() if name.endswith("language_embeddings")]
