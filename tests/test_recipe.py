@@ -155,6 +155,13 @@ def test_a_mistake_names_what_was_meant(changes: list[str], said: str):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("recipe", ["aligned", "align-finetune", "mim"])
+def test_lines_that_are_aligned_have_no_language_embeddings(recipe: str):
+    with pytest.raises(RecipeError, match=r"Set surgery.language_embeddings=false"):
+        load_recipe(recipe, ["surgery.language_embeddings=true"])
+    assert load_recipe(recipe, ["surgery.trilayer=true"]).surgery.meets
+
+
 @pytest.mark.parametrize(("name", "said"), [("cpoy", "'copy'"), ("nowhere.toml", "no recipe file"), ("./zzzz", "Known: align-finetune")])
 def test_unknown_recipes_are_named(name: str, said: str):
     with pytest.raises(RecipeError, match=said):

@@ -93,6 +93,11 @@ class Recipe(BaseModel):
                     f"Phase {name!r} compares with the source as it was, which does not know a joint vocabulary. Use "
                     "tokenizer.vocabulary = 'replace', 'source', 'extend' or 'disjoint'."
                 )
+            if ALIGNING & set(phase.objectives) and self.surgery.language_embeddings:
+                raise RecipeError(
+                    f"Phase {name!r} has the objective {phase.objective!r}, which does not tell the model a line's language: with "
+                    "surgery.language_embeddings it would read the source's lines as the target's. Set surgery.language_embeddings=false."
+                )
             if "middle" in phase.objectives and (kind != "source" or self.surgery.adapters != "linear"):
                 raise RecipeError(
                     f"Phase {name!r} has the objective 'middle', which is for a linear map behind a source that reads both languages: "

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
+from tokenizers import processors
 
 from lingraft.errors import RunError, TextError
 from lingraft.evaluate.probes.scws import cosines, read_ratings
@@ -67,6 +68,21 @@ def test_a_pair_is_read_as_one_input_and_long_texts_are_cut_around_their_words(p
     assert found.shape == (1, 2, 3, 32) and (np.abs(found).sum(axis=3) > 0).all()
     alone = marked_states(encoder, [("de fg",)], [((3, 5),)], [2])
     assert not np.allclose(found[0, 0, 1], alone[0, 0, 1], atol=1e-3)
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_the_second_text_is_the_second_segment_where_there_are_several(pico: Callable[[str], Path], family: str) -> None:
+    """Whatever inputs the tokenizer names."""
+    found, encoder = [], load_encoder(str(pico(family)), 64)
+    tokenizer = encoder.tokenizer
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B:1")
+    for names in ([], ["token_type_ids"]):
+        tokenizer.model_input_names = ["input_ids", *names, "attention_mask"]
+        found.append(marked_states(encoder, [("de fg", "abc de")], [((3, 5), (4, 6))], [2]))
+    plain = tokenizer("de fg", "abc de", return_tensors="pt", return_token_type_ids=False)
+    last = encoder.model(**plain).last_hidden_state[0, encoder.summary].numpy()
+    np.testing.assert_array_equal(*found)
+    assert np.allclose(found[0][0, 0, 0], last, atol=1e-5) == (family == "gpt2")
 
 
 def test_representations_are_what_they_say(pico: Callable[[str], Path], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Extractive question answering: files, measures with known answers, windows, spans, and a model that learns."""
 
+import copy
 import gzip
 import json
 from collections.abc import Callable
@@ -270,6 +271,23 @@ def test_scores_do_not_depend_on_the_batch(family: str, pico: Callable[[str], Pa
     assert float(losses) == NEAR(float(apart), abs=1e-4) and question.count(collate(items, 0)) == len(items)
     for one, other in zip(together, alone, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_a_context_is_the_second_segment_where_there_are_several(family: str, pairs: Any, pico: Callable[[str], Path]) -> None:
+    """Whatever inputs a tokenizer names."""
+    model, example, found = question.build(str(pico(family)), []).eval(), [ask(["cd"], "ab cd", "who")], []
+    bare = copy.deepcopy(pairs)
+    bare.model_input_names = ["input_ids", "attention_mask"]
+    for tokenizer in (pairs, bare):
+        batch = collate(question.encode(example, tokenizer, [], settings()), 0)
+        assert batch["token_type_ids"].any()
+        with torch.no_grad():
+            found.append(question.outputs(model, batch)[0][0])
+    with torch.no_grad():
+        one = model(input_ids=batch["input_ids"]).start_logits[0].numpy()
+    np.testing.assert_array_equal(*found)
+    assert np.allclose(found[0], one, atol=1e-5) == (family == "gpt2")
 
 
 def test_a_model_learns(pairs: Any, pico: Callable[[str], Path], tmp_path: Path) -> None:

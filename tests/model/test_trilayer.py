@@ -240,6 +240,20 @@ def test_the_ways_out_are_stock_models(pico: Pico, family: str, tmp_path: Path):
         folded(model)
 
 
+def test_languages_keep_their_embeddings_and_a_new_one_gets_its_own(pico: Pico):
+    model = grown(pico, "bert")
+    with torch.no_grad():
+        language_tables(model)[0].weight.mul_(3)
+    english, german = language_tables(model)[0].weight.detach()
+    for codes, kept in ((["en", "de"], [english, german]), (["de", "nl"], [german, None]), (["nl", "de"], [None, german])):
+        again = copy.deepcopy(model)
+        insert_trilayer(again, codes, seed=5)
+        assert again.config.lingraft_languages == codes
+        for row, before in zip(language_tables(again)[0].weight.detach(), kept, strict=True):
+            assert row.norm() == pytest.approx(3 if before is not None else 1, abs=1e-5)
+            assert before is None or torch.equal(row, before)
+
+
 def test_a_copy_stands_alone(pico: Pico):
     model = grown(pico, "bert")
     made, before = copy.deepcopy(model), logits(model)

@@ -9,6 +9,7 @@ import torch
 from conftest import World, sentences
 from transformers import AutoModel, AutoTokenizer
 
+from lingraft.model.parts import longest_input
 from lingraft.vectors.contextual import contextual_links
 
 Pico = Callable[[str], Path]
@@ -33,6 +34,19 @@ def test_words_are_found_in_another_order_where_states_know_no_place(pico: Pico)
     pair = " ".join(words), " ".join(words[place] for place in order)
     assert [*contextual_links(model, tokenizer, [pair], layer=0)] == [sorted((place, other) for other, place in enumerate(order))]
     assert [*contextual_links(model, tokenizer, [pair] * 40, layer=0)][39] == sorted((place, other) for other, place in enumerate(order))
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta"])
+def test_a_long_text_is_read_up_to_the_last_position(family: str, pico: Pico) -> None:
+    """Where the tokenizer does not say how many there are."""
+    model, tokenizer = load(pico(family))
+    tokenizer.model_max_length = 10**6
+    limit = longest_input(model)
+    text = " ".join(dict.fromkeys(" ".join(sentences(100, seed=3)).split()))
+    assert limit and len(tokenizer(text)["input_ids"]) > limit + 2
+    read = tokenizer(text, truncation=True, max_length=limit, return_offsets_mapping=True)["offset_mapping"]
+    [links] = contextual_links(model, tokenizer, [(text, text)])
+    assert links == [(place, place) for place in range(len(text[: max(end for _, end in read)].split()))]
 
 
 def test_what_has_no_words_or_no_pieces_has_no_links(pico: Pico, world: World) -> None:

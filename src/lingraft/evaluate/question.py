@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from lingraft.errors import TokenizerError
 from lingraft.evaluate import squad
+from lingraft.evaluate.classification import inputs
 from lingraft.evaluate.heads import load_with_head
 from lingraft.evaluate.squad import Question
 from lingraft.evaluate.task import Array, Batch, Item, Kind, Task, TaskSettings
@@ -28,9 +29,9 @@ def labels(examples: Sequence[Question]) -> list[str]:
 def encode(examples: Sequence[Question], tokenizer: Any, names: list[str], settings: TaskSettings) -> list[Item]:
     """Items of a question, cut where it is long, and a window of its context; neighbouring windows share `stride` tokens.
 
-    input_ids, and token_type_ids where the tokenizer makes them (length,). first (): where the context begins. offsets (tokens, 2): the
-    characters of its tokens. labels (2,): first and last token of the first answer that lies inside the window, else the input's first
-    token twice. An example with an empty context has no items. Raises TokenizerError where the tokenizer gives no offsets.
+    input_ids and token_type_ids (length,). first (): where the context begins. offsets (tokens, 2): the characters of its tokens. labels
+    (2,): first and last token of the first answer that lies inside the window, else the input's first token twice. An example with an empty
+    context has no items. Raises TokenizerError where the tokenizer gives no offsets.
     """
     if not getattr(tokenizer, "is_fast", False):
         raise TokenizerError(f"{type(tokenizer).__name__} does not say which characters its tokens stand for. Use a fast tokenizer.")
@@ -47,6 +48,7 @@ def encode(examples: Sequence[Question], tokenizer: Any, names: list[str], setti
         stride=min(settings.stride, (free - limit) // 2),
         return_overflowing_tokens=True,
         return_offsets_mapping=True,
+        return_token_type_ids=True,
     )
     places = encoded["overflow_to_sample_mapping"]
     found = (_item(encoded, window, examples[place], place) for window, place in enumerate(places))
@@ -65,7 +67,7 @@ def _item(encoded: Any, window: int, example: Question, place: int) -> Item:
     offsets = np.array(encoded["offset_mapping"][window])[inside].reshape(-1, 2)
     first = int(inside[0]) if len(inside) else 0
     target = next(filter(None, (_target(offsets, *span) for span in _spans(example))), None)
-    item = {name: np.array(encoded[name][window]) for name in ("input_ids", "token_type_ids") if name in encoded}
+    item = {name: np.array(encoded[name][window]) for name in ("input_ids", "token_type_ids")}
     return item | {
         "labels": np.array([first + token for token in target] if target else [0, 0]),
         "first": np.array(first),
@@ -87,10 +89,7 @@ def _target(offsets: Array, start: int, end: int) -> tuple[int, int] | None:
 
 def _logits(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """Scores of first and last tokens, (batch, length), in float32; padding has none."""
-    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
-    if "token_type_ids" in batch and getattr(getattr(model, "module", model).config, "type_vocab_size", 0) > 1:
-        inputs["token_type_ids"] = batch["token_type_ids"]
-    found = model(**inputs)
+    found = model(**inputs(model, batch))
     padding = batch["attention_mask"] == 0
     return found.start_logits.float().masked_fill(padding, -torch.inf), found.end_logits.float().masked_fill(padding, -torch.inf)
 

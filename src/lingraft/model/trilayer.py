@@ -62,15 +62,17 @@ def insert_trilayer(
     seed: int = 0,
 ) -> None:
     """Give a model language embeddings (an orthogonal start) and a re-ordering between its halves, and there a TRILayer that starts as the
-    lower half's last layer, in place. A model that has them keeps its own weights.
+    lower half's last layer, in place. A model that has them keeps its own weights, a language its embedding; one that is new to it gets
+    another.
 
     codes: the source's language and the target's. mid_embeddings: add positions and the target's language again before the upper half.
     Raises what `check_trilayer` raises.
     """
     check_trilayer(model, trilayer=trilayer, language_embeddings=language_embeddings)
-    config = model.config
-    config.lingraft_languages = list(codes)
+    config, generator = model.config, torch.Generator().manual_seed(seed)
+    old, config.lingraft_languages = getattr(config, "lingraft_languages", []), list(codes)
     if is_grown(model):
+        _rename(model, old, generator)
         set_mid_embeddings(model, mid_embeddings)
         return
     at = num_layers(model) // 2
@@ -83,11 +85,22 @@ def insert_trilayer(
     config.__class__, model.__class__ = CONFIGS[type(config)], CLASSES[type(model)]
     vars(config).pop("model_type", None)  # the class has it
     grow(model)
-    generator = torch.Generator().manual_seed(seed)
     nn.init.normal_(model.base_model.placeholder["weight"], std=SPREAD, generator=generator)
     for table in language_tables(model.base_model):
         nn.init.orthogonal_(table.weight, generator=generator)
     model.to(model.get_input_embeddings().weight.device)
+
+
+@torch.no_grad()
+def _rename(model: Any, old: list[str], generator: torch.Generator) -> None:
+    """Where the languages were named `old`, give each its embedding of then, wherever it stands now, and a new one another start."""
+    codes = model.config.lingraft_languages
+    for table in language_tables(model.base_model) if codes != old else []:
+        rows = nn.init.orthogonal_(torch.empty(table.weight.shape), generator=generator)
+        for number, code in enumerate(codes):
+            if code in old:
+                rows[number] = table.weight[old.index(code)]
+        table.weight.copy_(rows)
 
 
 def set_mid_embeddings(model: Any, added: bool) -> None:

@@ -39,13 +39,20 @@ def _word_states(model: Any, tokenizer: "PreTrainedTokenizerBase", texts: Sequen
     """The unit state (words, dim) of every word of each text; zeros for a word without a piece."""
     import torch
 
-    longest = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length)
-    options = {"padding": True, "return_offsets_mapping": True, "return_attention_mask": True, "return_tensors": "pt"}
-    encoded = tokenizer(list(texts), truncation=True, max_length=longest, **options)
+    options = {"padding": True, "return_offsets_mapping": True, "return_attention_mask": True, "return_token_type_ids": False}
+    encoded = tokenizer(list(texts), truncation=True, max_length=_longest(model, tokenizer), return_tensors="pt", **options)
     offsets = encoded.pop("offset_mapping").numpy()
     with torch.inference_mode():
         states = model(**encoded.to(model.device), output_hidden_states=True).hidden_states[layer].float().cpu().numpy()
     return [_unit(_pieces_of_words(text, places) @ own) for text, places, own in zip(texts, offsets, states, strict=True)]
+
+
+def _longest(model: Any, tokenizer: "PreTrainedTokenizerBase") -> int:
+    """Tokens that the tokenizer allows and the model has positions for; RoBERTa's kind counts these from behind a padding row."""
+    places = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length
+    tables = (module for name, module in model.named_modules() if "position" in name)
+    padding = [table.padding_idx for table in tables if getattr(table, "padding_idx", None) is not None]
+    return min(tokenizer.model_max_length, places - max(padding, default=-1) - 1)
 
 
 def _pieces_of_words(text: str, offsets: np.ndarray[Any, Any]) -> Floats:

@@ -33,6 +33,11 @@ class Encoder:
         """Layers above the embeddings."""
         return int(self.model.config.num_hidden_layers)
 
+    @property
+    def has_segments(self) -> bool:
+        """Whether it is told by token types which of two texts a token is of."""
+        return (getattr(self.model.config, "type_vocab_size", 0) or 0) > 1
+
 
 def load_encoder(name: str, length: int) -> Encoder:
     """The body of a folder or hub id, on the accelerator if there is one. Raises ModelError."""
@@ -68,14 +73,14 @@ def marked_states(encoder: Encoder, texts: Sequence[Sequence[str]], spans: Seque
     for number, (parts, places) in enumerate(zip(texts, spans, strict=True)):
         room = (encoder.length - 6) // len(parts)
         cut = [_shortened(text, span, encoder.tokenizer, room) for text, span in zip(parts, places, strict=True)]
-        encoded = encoder.tokenizer(*(text for text, _ in cut), return_offsets_mapping=True)
+        encoded = encoder.tokenizer(*(text for text, _ in cut), return_offsets_mapping=True, return_token_type_ids=encoder.has_segments)
         found = [_pieces(encoded, which, span) for which, (_, span) in enumerate(cut)]
         for text, span, (start, end) in zip(parts, places, found, strict=True):
             if start == end:
                 raise TextError(f"No piece of {text!r} stands at characters {span[0]} to {span[1]}, where its marked word should be.")
         last = len(encoded["input_ids"]) - 1 if encoder.summary else 0
         item = {"input_ids": np.array(encoded["input_ids"]), "spans": np.array([(last, last + 1), *found])}
-        if "token_type_ids" in encoded:
+        if encoder.has_segments:
             item["token_type_ids"] = np.array(encoded["token_type_ids"])
         items.append({**item, "rows": number * width + np.arange(width)})
     states = _filled(encoder, items, layers, len(items) * width)
