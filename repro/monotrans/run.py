@@ -94,10 +94,16 @@ SYSTEMS = {
     "MonoTrans, 4,000 steps": System("en", "monotrans", (), WORDS, steps=4000),
     "MonoTrans + pos": System("en bare", "monotrans-pos", (), POSITIONS, rate=POSITIONS_RATE),
     "MonoTrans + pos, aligned rows": System("en bare", "monotrans-pos", ALIGNED, POSITIONS, rate=POSITIONS_RATE),
+    "MonoTrans + pos, aligned rows, 3e-3": System("en bare", "monotrans-pos", (*ALIGNED, "learning_rate=3e-3"), POSITIONS),
+    "MonoTrans + pos, aligned rows, 3e-4": System("en bare", "monotrans-pos", (*ALIGNED, "learning_rate=3e-4"), POSITIONS),
     "+ noise": System("en bare", "monotrans-pos", (), POSITIONS, SIGMA, rate=POSITIONS_RATE),
     "+ noise, aligned rows": System("en bare", "monotrans-pos", ALIGNED, POSITIONS, SIGMA, rate=POSITIONS_RATE),
     "+ adapters": System("en bare", "monotrans-adapters", (), POSITIONS, SIGMA, rate=POSITIONS_RATE),
     "+ adapters, aligned rows": System("en bare", "monotrans-adapters", ALIGNED, POSITIONS, SIGMA, rate=POSITIONS_RATE),
+    "+ adapters, no noise, aligned rows": System("en bare", "monotrans-adapters", ALIGNED, POSITIONS, rate=POSITIONS_RATE),
+    "+ adapters, no noise, aligned rows, 2,000 steps": System(
+        "en bare", "monotrans-adapters", ALIGNED, POSITIONS, steps=2000, rate=POSITIONS_RATE
+    ),
     "+ relative noise": System("en bare", "monotrans-pos", (), POSITIONS, RELATIVE, True, rate=POSITIONS_RATE),
     "+ relative noise, aligned rows": System("en bare", "monotrans-pos", ALIGNED, POSITIONS, RELATIVE, True, rate=POSITIONS_RATE),
     "JointPair, joint": System("joint"),
