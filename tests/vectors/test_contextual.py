@@ -45,7 +45,7 @@ def test_a_long_text_is_read_up_to_the_last_position(family: str, pico: Pico) ->
     text = " ".join(dict.fromkeys(" ".join(sentences(100, seed=3)).split()))
     assert limit and len(tokenizer(text)["input_ids"]) > limit + 2
     read = tokenizer(text, truncation=True, max_length=limit, return_offsets_mapping=True)["offset_mapping"]
-    [links] = contextual_links(model, tokenizer, [(text, text)])
+    [links] = contextual_links(model, tokenizer, [(text, text)], longest=limit)
     assert links == [(place, place) for place in range(len(text[: max(end for _, end in read)].split()))]
 
 

@@ -118,6 +118,7 @@ def _by_encoder(parallel: "Parallel", name: str, layer: int | None) -> "Iterator
     """Links by an encoder's states. Raises ModelError where the model is none, or has no such layer."""
     from lingraft.errors import ModelError
     from lingraft.model.load import kind_of, load_config, load_model, load_tokenizer
+    from lingraft.model.parts import longest_input
     from lingraft.vectors.contextual import contextual_links
 
     config = load_config(name)
@@ -125,4 +126,5 @@ def _by_encoder(parallel: "Parallel", name: str, layer: int | None) -> "Iterator
         raise ModelError(f"{name!r} is not an encoder: a decoder's states know nothing of what follows. Name one such as xlm-roberta-base.")
     if layer is not None and layer > config.num_hidden_layers:
         raise ModelError(f"{name!r} has layers 0 to {config.num_hidden_layers}, not {layer}.")
-    return contextual_links(load_model(name, "mlm", seed=0)[0].base_model, load_tokenizer(name), parallel.rows(), layer)
+    model = load_model(name, "mlm", seed=0)[0]
+    return contextual_links(model.base_model, load_tokenizer(name), parallel.rows(), layer, longest_input(model))

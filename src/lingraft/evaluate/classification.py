@@ -15,6 +15,7 @@ from lingraft.evaluate import clue
 from lingraft.evaluate.formats import Layout, Pair, read_numbers, read_pairs
 from lingraft.evaluate.heads import load_with_head
 from lingraft.evaluate.task import Array, Batch, Item, Kind, Task, TaskSettings
+from lingraft.model.parts import has_segments
 
 
 def labels(examples: Sequence[Pair]) -> list[str]:
@@ -63,7 +64,7 @@ def inputs(model: Any, batch: Batch) -> Batch:
     pad = config.get_text_config().pad_token_id
     mask = batch["attention_mask"]
     given = {"input_ids": batch["input_ids"].masked_fill(mask == 0, pad or 0), "attention_mask": mask}
-    if (getattr(config, "type_vocab_size", 0) or 0) > 1:
+    if has_segments(model):
         given["token_type_ids"] = batch["token_type_ids"]
     return given
 

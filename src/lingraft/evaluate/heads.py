@@ -58,23 +58,22 @@ def load_with_head(name: str, head: str, labels: list[str], **options: Any) -> A
         raise ModelError(f"Cannot load {name!r} with a {head} head: {str(error).strip().splitlines()[0]}") from error
     finally:
         transformers.logging.set_verbosity(verbosity)
-    if any(key.startswith(f"{model.base_model_prefix}.") and "pooler" not in key for key in info["missing_keys"]):
-        _fill_body(model, name, info["missing_keys"])
+    if body := {key for key in info["missing_keys"] if key.startswith(f"{model.base_model_prefix}.") and "pooler" not in key}:
+        _fill_body(model, name)
     mismatched = [str(key[0] if isinstance(key, tuple) else key) for key in info["mismatched_keys"]]
-    model.missing = sorted(key for key in {*info["missing_keys"], *mismatched} if "pooler" not in key)
+    model.missing = sorted(key for key in {*info["missing_keys"], *mismatched} - body if "pooler" not in key)
     load_adapters(model, name)
     return model
 
 
-def _fill_body(model: Any, name: str, missing: set[str]) -> None:
-    """Take the body from the folder where a family's head gives it another name than its language model does (Llama, questions), and its
-    weights out of `missing`. Raises ModelError where it is not there either."""
+def _fill_body(model: Any, name: str) -> None:
+    """Take the body from the folder where a family's head gives it another name than its language model does (Llama, questions). Raises
+    ModelError where it is not there either."""
     options: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True, "trust_remote_code": False, "output_loading_info": True}
     body, info = transformers.AutoModel.from_pretrained(name, **options)
     if lost := sorted(key for key in info["missing_keys"] if "pooler" not in key):
         raise ModelError(f"The weights in {name!r} do not fit {type(model).__name__}: {len(lost)} of its body are missing ({lost[0]}).")
     model.base_model.load_state_dict(body.state_dict())
-    missing -= {key for key in missing if key.startswith(f"{model.base_model_prefix}.") and "pooler" not in key}
 
 
 def load_task_model(folder: str) -> Any:

@@ -85,6 +85,11 @@ def first_position(model: Any) -> int | None:
     return max([*tables, *(int(count.flatten()[0]) for count in counts)]) if tables else None
 
 
+def has_segments(model: Any) -> bool:
+    """Whether the model is told by token types which of several texts a token is of."""
+    return (getattr(getattr(model, "module", model).config, "type_vocab_size", None) or 0) > 1
+
+
 def num_layers(model: Any) -> int:
     """Number of layers of the body."""
     return int(model.config.num_hidden_layers)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase
 
 from lingraft.errors import TextError
-from lingraft.model.parts import first_position
+from lingraft.model.parts import first_position, has_segments
 from lingraft.text.read import Document
 from lingraft.text.shards import Shards, encode_to_shards
 from lingraft.tokenizer import vocabulary
@@ -59,10 +59,10 @@ def frame_of(tokenizer: PreTrainedTokenizerBase, model: Any, place: Callable[[Se
     roles = vocabulary.roles(tokenizer)
     pad = int(place([roles.get("pad", roles.get("end", 0))])[0])
     inputs = signature(model.forward).parameters
-    has_segments = "token_type_ids" in inputs and getattr(model.config, "type_vocab_size", 0) > 1
+    told = "token_type_ids" in inputs and has_segments(model)
     first = first_position(model) if "position_ids" in inputs else None
     opens = max(0, len(between) - len(after))
-    return Frame(before, between, after, pad, opens, segments if has_segments else None, first, speaks(model))
+    return Frame(before, between, after, pad, opens, segments if told else None, first, speaks(model))
 
 
 def speaks(model: Any) -> bool:

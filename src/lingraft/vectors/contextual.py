@@ -20,39 +20,35 @@ Links = list[tuple[int, int]]
 
 
 def contextual_links(
-    model: Any, tokenizer: "PreTrainedTokenizerBase", pairs: Iterable[tuple[str, str]], layer: int | None = None
+    model: Any,
+    tokenizer: "PreTrainedTokenizerBase",
+    pairs: Iterable[tuple[str, str]],
+    layer: int | None = None,
+    longest: int | None = None,
 ) -> Iterator[Links]:
     """Links (source word, target word) of every pair of texts; words are those of `lingraft.text.words`, counted from 0.
 
     model: an encoder that knows both languages, in evaluation mode; it stays on its device. tokenizer: its own, a fast one. layer: whose
-    states are compared, 0 for the embeddings; by default the one at two thirds of the depth, the 8th of 12. Words beyond the longest
-    input, and those without a piece, have no links.
+    states are compared, 0 for the embeddings; by default the one at two thirds of the depth, the 8th of 12. longest: tokens that
+    the model has positions for; None: as many as the tokenizer says. Words beyond these, and those without a piece, have no links.
     """
     layer = round(model.config.num_hidden_layers * 2 / 3) if layer is None else layer
-    rest = iter(pairs)
+    rest, longest = iter(pairs), min(longest or tokenizer.model_max_length, tokenizer.model_max_length)
     while batch := list(islice(rest, BATCH)):
-        sources, targets = (_word_states(model, tokenizer, [pair[side] for pair in batch], layer) for side in (0, 1))
+        sources, targets = (_word_states(model, tokenizer, [pair[side] for pair in batch], layer, longest) for side in (0, 1))
         yield from map(_mutual, sources, targets)
 
 
-def _word_states(model: Any, tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], layer: int) -> list[Floats]:
-    """The unit state (words, dim) of every word of each text; zeros for a word without a piece."""
+def _word_states(model: Any, tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], layer: int, longest: int) -> list[Floats]:
+    """The unit state (words, dim) of every word of each text, cut after `longest` tokens; zeros for a word without a piece."""
     import torch
 
     options = {"padding": True, "return_offsets_mapping": True, "return_attention_mask": True, "return_token_type_ids": False}
-    encoded = tokenizer(list(texts), truncation=True, max_length=_longest(model, tokenizer), return_tensors="pt", **options)
+    encoded = tokenizer(list(texts), truncation=True, max_length=longest, return_tensors="pt", **options)
     offsets = encoded.pop("offset_mapping").numpy()
     with torch.inference_mode():
         states = model(**encoded.to(model.device), output_hidden_states=True).hidden_states[layer].float().cpu().numpy()
     return [_unit(_pieces_of_words(text, places) @ own) for text, places, own in zip(texts, offsets, states, strict=True)]
-
-
-def _longest(model: Any, tokenizer: "PreTrainedTokenizerBase") -> int:
-    """Tokens that the tokenizer allows and the model has positions for; RoBERTa's kind counts these from behind a padding row."""
-    places = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length
-    tables = (module for name, module in model.named_modules() if "position" in name)
-    padding = [table.padding_idx for table in tables if getattr(table, "padding_idx", None) is not None]
-    return min(tokenizer.model_max_length, places - max(padding, default=-1) - 1)
 
 
 def _pieces_of_words(text: str, offsets: np.ndarray[Any, Any]) -> Floats:

@@ -13,7 +13,7 @@ from lingraft.evaluate.heads import load_with_head
 from lingraft.evaluate.tagging import specials_around, windows
 from lingraft.evaluate.task import Array, Item, collate
 from lingraft.model.load import kind_of, load_config, load_tokenizer
-from lingraft.model.parts import longest_input
+from lingraft.model.parts import has_segments, longest_input
 
 TOKENS_AT_ONCE = 4096
 Span = tuple[int, int]
@@ -32,11 +32,6 @@ class Encoder:
     def num_layers(self) -> int:
         """Layers above the embeddings."""
         return int(self.model.config.num_hidden_layers)
-
-    @property
-    def has_segments(self) -> bool:
-        """Whether it is told by token types which of two texts a token is of."""
-        return (getattr(self.model.config, "type_vocab_size", 0) or 0) > 1
 
 
 def load_encoder(name: str, length: int) -> Encoder:
@@ -69,18 +64,18 @@ def marked_states(encoder: Encoder, texts: Sequence[Sequence[str]], spans: Seque
     spans: of each text, start and end of its marked word, in characters. A text that is too long is cut around it. Raises TextError
     where a marked word has no piece.
     """
-    items, width = [], 1 + len(texts[0])
+    items, width, told = [], 1 + len(texts[0]), has_segments(encoder.model)
     for number, (parts, places) in enumerate(zip(texts, spans, strict=True)):
         room = (encoder.length - 6) // len(parts)
         cut = [_shortened(text, span, encoder.tokenizer, room) for text, span in zip(parts, places, strict=True)]
-        encoded = encoder.tokenizer(*(text for text, _ in cut), return_offsets_mapping=True, return_token_type_ids=encoder.has_segments)
+        encoded = encoder.tokenizer(*(text for text, _ in cut), return_offsets_mapping=True, return_token_type_ids=told)
         found = [_pieces(encoded, which, span) for which, (_, span) in enumerate(cut)]
         for text, span, (start, end) in zip(parts, places, found, strict=True):
             if start == end:
                 raise TextError(f"No piece of {text!r} stands at characters {span[0]} to {span[1]}, where its marked word should be.")
         last = len(encoded["input_ids"]) - 1 if encoder.summary else 0
         item = {"input_ids": np.array(encoded["input_ids"]), "spans": np.array([(last, last + 1), *found])}
-        if encoder.has_segments:
+        if told:
             item["token_type_ids"] = np.array(encoded["token_type_ids"])
         items.append({**item, "rows": number * width + np.arange(width)})
     states = _filled(encoder, items, layers, len(items) * width)
