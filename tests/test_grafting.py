@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from conftest import World
 
 import lingraft
@@ -68,8 +69,13 @@ def test_what_trains_and_what_stays(recipe: str, pico: Pico, world: World, tmp_p
         assert all(
             name.endswith(("predictions.bias", "decoder.bias")) or (kind == "lora" and re.search("query|value", name)) for name in changed
         )
-    positions = [next(iter(parameters_of(m, "positions").values())) for m in (source.model, model)]
+    positions = [next(iter(parameters_of(m, "positions").values()))[1:] for m in (source.model, model)]  # a bare begin is set, not trained
     assert torch.equal(*positions) == (recipe == "monotrans")
+    begun = go(pico("bert"), world, tmp_path / "begun", recipe, "steps=0").load()[0]
+    trained = [part for part in ("words", "adapters") if part in wanted.phases["train"].train and (part, kind) != ("adapters", "lora")]
+    for part in trained:
+        before, after = parameters_of(begun, part), parameters_of(model, part)
+        assert before and not any(torch.equal(before[name], after[name]) for name in before), part
     assert (tied_begin(model) is not None) == (recipe != "monotrans")
     card = (tmp_path / "run" / "model" / "README.md").read_text()
     assert ("lingraft.load" in card) == (kind in ("bottleneck", "invertible"))
@@ -173,3 +179,16 @@ def test_a_later_phase_restarts_from_the_one_before(pico: Pico, world: World, tm
     starts = {line["phase"]: line["held_out_loss"] for line in reversed(run.lines("metrics.jsonl")) if "held_out_loss" in line}
     assert starts["then"] == starts["then restart 1"] != starts["train"]
     assert run.facts["graft"]["body_trained"]
+
+
+def test_a_head_that_was_drawn_and_never_trained_is_not_taken_for_one_that_was(pico: Pico, world: World, tmp_path: Path):
+    model = transformers.AutoModel.from_pretrained(pico("bert"))
+    model.save_pretrained(tmp_path / "headless")
+    transformers.AutoTokenizer.from_pretrained(pico("bert")).save_pretrained(tmp_path / "headless")
+    first = go(tmp_path / "headless", world, tmp_path / "first", "copy", "steps=0")
+    drawn = load_source(str(first.path / "model"), seed=0)
+    assert "cls.predictions.transform.dense.weight" in parameters_of(drawn.model, "added")
+    again = go(first.path / "model", world, tmp_path / "again", "monotrans")
+    assert not parameters_of(load_source(str(again.path / "model"), seed=0).model, "added")
+    before, after = (parameters_of(load_source(str(run.path / "model"), seed=0).model, "head") for run in (first, again))
+    assert not torch.equal(before["cls.predictions.transform.dense.weight"], after["cls.predictions.transform.dense.weight"])

@@ -133,3 +133,8 @@ def test_each_phase_has_its_cost(tmp_path: Path) -> None:
         {"name": "main", "batch": None, "length": None, "tokens": 398_000, "seconds": 100.0, "steps": 199, "speed": 3980.0}
     ]
     assert "3,980" in write_report([run.run.path]).read_text()
+    rows = [{"phase": name, "step": step, "tokens": 100 * step, "loss": 1.0} for name in ("a", "c", "b", "d") for step in (5, 10)]
+    (tmp_path / "run/metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))  # as where b and c train side by side
+    (tmp_path / "run/recipe.toml").write_text("".join(f"[phases.{name}]\n" for name in "abcd"))
+    told = phases(*read_runs([tmp_path / "run"]))
+    assert [(row["name"], row["tokens"], row["steps"]) for row in told] == [*((name, 1000, 10) for name in "abcd"), ("main", 0, 0)]

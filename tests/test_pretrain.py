@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -12,11 +13,12 @@ from conftest import World
 from safetensors.numpy import load_file
 
 import lingraft
-from lingraft import stages
+from lingraft import pretraining, stages
 from lingraft.errors import LanguageError, ModelError, RecipeError, RunError, TextError
 from lingraft.files import digest, write_text
 from lingraft.model.load import AUTO
 from lingraft.model.parts import body_fingerprint
+from lingraft.recipe import load_recipe
 from lingraft.run import Run
 from lingraft.train.loop import Options
 
@@ -90,6 +92,22 @@ def test_restarting_goes_back_to_a_stage_and_a_change_is_named(texts: dict[str, 
     assert run.path == again.path
     assert results(again) == results(fresh)
     assert again.facts["shares"] == fresh.facts["shares"]
+
+
+def test_the_shares_that_are_shown_are_those_of_the_batches(texts: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of pairs of texts, which short documents give few of."""
+    build, seen = pretraining.build, []
+
+    def looking(*arguments: Any) -> Any:
+        seen.append(build(*arguments))
+        return seen[0]
+
+    monkeypatch.setattr(pretraining, "build", looking)
+    run = go(texts, "en de", tmp_path / "run", steps=0, recipe="joint-pair-disjoint")
+    data, own = seen[0][1].data(load_recipe("joint-pair-disjoint", ["length=32"]).phases["train"]), seen[0][1].targets["de"].ids
+    batches = [data.blocks.batch(step, 32, 0) for step in range(40)]
+    german = np.isin(np.concatenate([getattr(batch, "ids", batch) for batch in batches]), own[own > 60]).any(axis=1).mean()
+    assert run.facts["shares"][1]["phase.train"] == pytest.approx(german, abs=0.03)
 
 
 def test_upsampling_is_what_the_formula_says_and_is_shown(texts: dict[str, str], tmp_path: Path):

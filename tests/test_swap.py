@@ -233,13 +233,14 @@ def test_what_does_not_fit_is_refused(
     refused(task, task, "a task model, not a graft")
     refused(base.path, graft, "holds no task model but BertForMaskedLM")
     refused(tmp_path / "nowhere", graft, "There is no folder")
+    refused(tmp_path / "forced", graft, "was swapped already", force=True)
 
 
 def test_what_makes_it_worse_is_said(grafts: Callable[..., Path], tasks: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.warns(LingraftWarning, match="word rows trained"):
         lingraft.swap(tasks("bert", "pos", "head"), graft=grafts("bert"), out=tmp_path / "a")
     graft = grafts("bert", 'phases.train.train=["embeddings", "head"]')
-    with pytest.warns(LingraftWarning, match="norm and segments"):
+    with pytest.warns(LingraftWarning, match="norm or segments"):
         lingraft.swap(tasks("bert", "pos", "embeddings", "positions"), graft=graft, out=tmp_path / "b")
     with warnings.catch_warnings():
         warnings.simplefilter("error", LingraftWarning)
@@ -339,3 +340,25 @@ def test_the_whole_way_in_the_cipher_world(pico: Pico, world: World, tmp_path: P
     majority = max(np.mean([tags[word] == tag for line in lines[300:400] for word in line]) for tag in "ABC")
     assert reached["en"] > majority + 0.15 and reached["lexicon"] > reached["en"] - 0.05
     assert reached["random"] < majority + 0.05
+
+
+def test_a_bare_graft_and_a_task_that_is_not_fit_and_the_other_way_round(
+    pico: Pico, world: World, data: dict[str, str], tmp_path: Path
+) -> None:
+    """The body and what it sees are the same."""
+    whole, bare = [
+        lingraft.transfer(
+            str(pico("bert")),
+            to="de",
+            text=str(world.cipher),
+            recipe="monotrans",
+            changes=[*SMALL, f"surgery.bare_begin={how}"],
+            out=tmp_path / how,
+        )
+        for how in ("false", "true")
+    ]
+    untrained = [*SMALL, "steps=0", "surgery.bare_begin=true"]
+    body = lingraft.transfer(str(pico("bert")), to="en", text=str(world.plain), recipe="copy", changes=untrained, out=tmp_path / "body")
+    for name, model, graft in (("one", str(pico("bert")), bare), ("other", str(body.path), whole)):
+        lingraft.finetune(model, task="pos", train=data["pos"], freeze=["embeddings"], changes=QUICK, out=tmp_path / name)
+        assert lingraft.swap(tmp_path / name, graft=graft.path, out=tmp_path / f"{name}-de")["language"] == "de"

@@ -23,6 +23,7 @@ from lingraft.run import Run
 from lingraft.stages import read_rows
 from lingraft.text import bundled
 from lingraft.text.shards import Shards
+from lingraft.train import loop
 from lingraft.train.batches import Blocks, Spoken
 from lingraft.train.crossing import Crossing
 from lingraft.train.data import Data
@@ -68,6 +69,37 @@ def test_every_variant_interrupted_and_resumed_gives_the_same_bytes(recipe: str,
     assert results(whole.path) == results(again.path)
     assert np.isfinite(list(whole.scores.values())).all()
     assert whole.scores["bits_per_subword"] == pytest.approx(whole.scores["loss"] / np.log(2))
+
+
+def test_what_the_variants_change():
+    told = {}
+    for name in RECIPES:
+        recipe = load_recipe(name)
+        to_target, surgery = recipe.phases["to-target"], recipe.surgery
+        told[name] = to_target.objective, surgery.trilayer, surgery.mid_embeddings, recipe.tokenizer.vocabulary
+    assert told == {
+        "trelm": ("cdlm+mlm", True, True, "joint"),
+        "trelm-tlm": ("tlm+mlm", True, True, "joint"),
+        "trelm-no-trilayer": ("tlm+mlm", False, False, "joint"),
+        "trelm-no-cdlm": ("mlm", True, True, "joint"),
+        "trelm-brlm": ("brlm+mlm", True, True, "joint"),
+        "trelm-separate-vocabulary": ("cdlm+mlm", True, True, "disjoint"),
+    }
+    assert all(load_recipe(name).phases["commonality"].alpha == 0 for name in RECIPES)
+
+
+def test_a_source_that_was_grown_before_meets_as_it_did(pico: Pico, world: World, tmp_path: Path):
+    model = transformers.AutoModelForMaskedLM.from_pretrained(pico("bert"))
+    insert_trilayer(model, ["en", "nl"], mid_embeddings=False)
+    model.save_pretrained(tmp_path / "grown")
+    transformers.AutoTokenizer.from_pretrained(pico("bert")).save_pretrained(tmp_path / "grown")
+    run = go(tmp_path / "grown", world, tmp_path / "run", recipe="copy", steps=1)
+    config = run.load()[0].config
+    assert not config.lingraft_trilayer["mid_embeddings"] and config.lingraft_languages == ["en", "de"]
+
+
+def test_the_race_is_run_before_the_model_grows(pico: Pico, world: World, tmp_path: Path):
+    assert go(pico("bert"), world, tmp_path / "run", "rows.method=auto", recipe="trelm", steps=1, **aids_of(world)).facts["race"]
 
 
 def test_the_halves_are_joined(finished: Run):
@@ -194,6 +226,23 @@ def paired(pico: Pico, tmp_path: Path) -> Path:
     transformers.BertForPreTraining(config).save_pretrained(tmp_path / "paired")
     transformers.AutoTokenizer.from_pretrained(pico("bert")).save_pretrained(tmp_path / "paired")
     return tmp_path / "paired"
+
+
+def test_a_half_trains_no_head_for_next_sentences_which_gets_no_gradient(
+    paired: Path, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Several processes would wait for one."""
+    enter, seen = loop._enter_segment, {}
+
+    def looking(phase: Any, step: int) -> None:
+        enter(phase, step)
+        seen[phase.name] = {name for name, parameter in phase.model.named_parameters() if parameter.requires_grad}
+
+    monkeypatch.setattr(loop, "_enter_segment", looking)
+    trelm(paired, world, tmp_path / "run", steps=1)
+    heads = {"cls.seq_relationship.weight", "bert.pooler.dense.weight"}
+    assert not heads & (seen["to-target"] | seen["to-source"]) and heads < seen["language"]
+    assert "cls.predictions.transform.dense.weight" in seen["to-target"]
 
 
 def test_the_last_phase_learns_which_texts_follow_each_other(paired: Path, world: World, tmp_path: Path):

@@ -21,6 +21,7 @@ from lingraft.evaluate.table import TASKS
 from lingraft.evaluate.task import Array, Task, TaskSettings, rows, scores
 from lingraft.files import digest, files_digest, is_main_process, read_json, write_json, write_text
 from lingraft.languages import parse
+from lingraft.machine import from_main
 from lingraft.model.adapters import save_adapters
 from lingraft.model.load import load_config, load_tokenizer
 from lingraft.recipe import changed
@@ -238,6 +239,7 @@ def learn(exam: Exam, seed: int, folder: Path, options: Options) -> tuple[Learne
     """Train with one seed, more than once where development says that it failed: the best model, and how it went."""
     attempts: list[dict[str, Any]] = []
     best: tuple[float, Learner] | None = None
+    kept = 0
     floor = _floor(exam)
     for attempt in range(1 + exam.settings.restarts):
         learner = learner_of(exam, seed + ANOTHER_SEED * attempt)
@@ -245,12 +247,13 @@ def learn(exam: Exam, seed: int, folder: Path, options: Options) -> tuple[Learne
             told = fit(learner, exam.train, exam.development, seed + ANOTHER_SEED * attempt, folder / f"attempt-{attempt}", options)
             attempts.append({"seed": seed + ANOTHER_SEED * attempt, **told})
         reached = max((score for _, score in attempts[-1]["development"]), default=np.inf) if exam.train else np.inf
+        reached = from_main(reached)  # where development is looked at
         if best is None or reached > best[0]:
-            best = (reached, learner)
+            best, kept = (reached, learner), attempt
         if reached > floor:
             break
     assert best is not None
-    return best[1], {"attempts": attempts, "restarts": max(0, len(attempts) - 1)}
+    return best[1], {"attempts": attempts, "kept": kept, "restarts": max(0, len(attempts) - 1)}
 
 
 def forget_attempts(folder: Path) -> None:

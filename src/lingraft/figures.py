@@ -67,15 +67,13 @@ def keeps_rows(run: "Record") -> bool:
 def phases(run: "Record") -> list[dict[str, Any]]:
     """What each phase has cost, in the order of training (TreLM, table 4); its settings as recipe.toml has them."""
     named = _recipe(run).get("phases", {})
-    seconds, rows, done = run.about.get("phase_seconds") or {}, [], 0
-    for name in dict.fromkeys([*named, *seconds]):
+    seconds, rows, trained, done = run.about.get("phase_seconds") or {}, [], {}, 0
+    for name in dict.fromkeys(record.get("phase") for record in run.metrics):  # as they were trained: halves may change places
         own = [record for record in run.metrics if record.get("phase") == name]
-        settings = named.get(name) or {}
-        tokens = max((record["tokens"] for record in own), default=done) - done
-        spent = seconds.get(name)
-        rows.append(
-            {"name": name, "batch": settings.get("batch"), "length": settings.get("length"), "tokens": tokens, "seconds": spent}
-            | {"steps": max((record["step"] for record in own), default=0), "speed": tokens / spent if spent else None}
-        )
-        done += tokens
+        trained[name] = {"tokens": max(record["tokens"] for record in own) - done, "steps": max(record["step"] for record in own)}
+        done += trained[name]["tokens"]
+    for name in dict.fromkeys([*named, *seconds]):
+        settings, spent, found = named.get(name) or {}, seconds.get(name), trained.get(name, {"tokens": 0, "steps": 0})
+        of_it = {"name": name, "batch": settings.get("batch"), "length": settings.get("length"), "seconds": spent}
+        rows.append({**of_it, **found, "speed": found["tokens"] / spent if spent else None})
     return rows

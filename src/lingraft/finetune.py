@@ -47,6 +47,8 @@ def finetune(
     model, train, development = model_folder(model), _listed(train), _listed(development)
     if task not in TASKS:
         raise RunError(f"There is no task {task!r}. {suggest(task, TASKS)}")
+    if freeze and any(change.partition("=")[0].strip() == "freeze" for change in changes):
+        raise RunError("--freeze and --set freeze=… say two things. Give one of them: in --freeze, `embeddings` are the words' rows.")
     asked = {"freeze": ["words" if part == ROWS else part for part in freeze], "noise": noise, "noise_relative": noise_relative}
     settings = changed(TaskSettings, {**TASKS[task].defaults, **asked}, changes)
     load_config(model)

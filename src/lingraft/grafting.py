@@ -2,7 +2,7 @@
 
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -23,7 +23,7 @@ from lingraft.model.load import Source, load_source
 from lingraft.model.parts import longest_input, parameters_of, set_trainable
 from lingraft.model.scratch import from_scratch
 from lingraft.model.surgery import graft
-from lingraft.model.trilayer import check_trilayer, insert_trilayer, meeting
+from lingraft.model.trilayer import check_trilayer, insert_trilayer, meeting, rename_target, set_mid_embeddings
 from lingraft.recipe import Recipe
 from lingraft.request import Request
 from lingraft.run import ROWS, Run
@@ -95,6 +95,8 @@ def operate(request: Request, source: Source, spoken: Tongues, found: Rows, seed
     if settings.meets:
         codes = [language_of(request.given.source_text, "en"), request.to]
         insert_trilayer(source.model, codes, **settings.additions(), mid_embeddings=settings.mid_embeddings, seed=seed)
+    else:
+        rename_target(source.model, request.to)
     if settings.adapters != "none":
         adapters.insert(source.model, settings.adapters, settings.adapter_width, seed)
     if beside is not None:
@@ -152,12 +154,7 @@ def begin_id(source: Source) -> int | None:
 def facts(recipe: Recipe, model: Any) -> dict[str, Any]:
     """What `lingraft swap` asks of a graft: which parts trained, whether positions did, or the body, and its kind of adapters; and what
     the model has between its halves."""
-    trained: set[str] = set()
-    for settings in recipe.phases.values():
-        for parts in settings.all_parts():
-            set_trainable(model, parts, settings.freeze)
-            trained |= {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    model.requires_grad_(True)
+    trained = _moved(model, recipe.phases.values())
     every = {part for settings in recipe.phases.values() for parts in settings.all_parts() for part in parts}
     told = getattr(model.config, "lingraft_adapters", None) if adapters.has_adapters(model) else None
     return {
@@ -167,6 +164,26 @@ def facts(recipe: Recipe, model: Any) -> dict[str, Any]:
         "meeting": meeting(model),
         "body_trained": bool(trained & set(parameters_of(model, "body"))),
     }
+
+
+def note_drawn(recipe: Recipe, model: Any) -> None:
+    """Name in the config (`lingraft_drawn`) the parameters that the source lacked and no phase trained, so that they are not taken for
+    what a model learnt: they are still what was drawn for them."""
+    moved = _moved(model, [settings for settings in recipe.phases.values() if settings.steps != 0])
+    vars(model.config).pop("lingraft_drawn", None)
+    if names := sorted({*parameters_of(model, "added")} - moved):
+        model.config.lingraft_drawn = names
+
+
+def _moved(model: Any, phases: Iterable[PhaseSettings]) -> set[str]:
+    """Names of the parameters that phases train."""
+    found: set[str] = set()
+    for settings in phases:
+        for parts in settings.all_parts():
+            set_trainable(model, parts, settings.freeze)
+            found |= {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    model.requires_grad_(True)
+    return found
 
 
 def enter(run: Run, model: Any, settings: PhaseSettings) -> None:
@@ -219,6 +236,13 @@ def again(request: Request, run: Run, source: Source, spoken: Tongues, found: Ro
     operate(request, source, spoken, found, seed)
 
 
+def set_meeting(recipe: Recipe, model: Any, settings: PhaseSettings) -> None:
+    """Whether a phase adds positions and language again between the halves: as it says, or the recipe that grew the model; a model that
+    was grown before does as it did."""
+    if settings.mid_embeddings is not None or recipe.surgery.meets:
+        set_mid_embeddings(model, recipe.surgery.mid_embeddings if settings.mid_embeddings is None else settings.mid_embeddings)
+
+
 def train_best(
     request: Request, run: Run, source: Source, spoken: Tongues, found: Rows | None,
     data: Lessons, name: str, total: int, seed: int, options: Options,
@@ -237,6 +261,7 @@ def train_best(
             own = seed if number == 0 else int(fingerprint([seed, number])[:8], 16)
             if number:
                 again(request, run, source, spoken, found, name, own)
+                set_meeting(request.recipe, source.model, settings)
             label = f"{name} restart {number}" if number else name
             loss, speed = _attempt(run, source.model, settings, data, label, total, own, folder / f"attempt-{number}", options)
             speeds.append(speed)

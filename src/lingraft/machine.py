@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import parse_flag_from_env
+from accelerate.utils import broadcast_object_list, parse_flag_from_env
 
 
 def processes() -> PartialState:
@@ -25,6 +25,14 @@ def first() -> Iterator[None]:
     """Where accelerate started several processes: the first one does the work, the others find it complete."""
     with processes().main_process_first():
         yield
+
+
+def from_main(value: Any) -> Any:
+    """The main process's value, in every process."""
+    found = [value]
+    if processes().num_processes > 1:
+        broadcast_object_list(found)
+    return found[0]
 
 
 def hardware() -> dict[str, Any]:

@@ -43,7 +43,7 @@ def pretrain(
         texts = pretraining.survey(request, run, places)
         tokenizers = pretraining.tokenizers(request, run, blank, texts)
         tongues = pretraining.tokens(request, run, texts, tokenizers, lines)
-        source, tongues = pretraining.build(request, run, tongues)
+        source, tongues = pretraining.build(request, run, tongues, texts)
         pretraining.rows(request, run, source, tongues, texts, options)
         held_out = stages.held_out(request, run, source.kind, tongues, texts)
         stages.initial(request, run, source, tongues, held_out)

@@ -119,7 +119,7 @@ def tokenizers(
 def tokens(
     request: Request, run: Run, texts: Mapping[str, Corpus], made: Tokenizers, parallel: Mapping[tuple[str, str], Parallel]
 ) -> Tongues:
-    """The training part of each text as ids, parallel text alike, and how large each language is, before and after up-sampling."""
+    """The training part of each text as ids, and parallel text alike."""
     folder, settings = run.path / "tokens", request.recipe.tokenizer
     prints = {f"parallel {one}-{other}": found.survey.fingerprint for (one, other), found in parallel.items()}
     with first():
@@ -136,18 +136,16 @@ def tokens(
     of_all = together(list(parts.values()), list(ids.values())) if stacked else parts[request.to]
     lines = {pair: open_sides(folder / "-".join(pair)) for pair in parallel}
     sides = [tuple(Tongue(made[c], side, ids.get(c)) for c, side in zip(pair, found, strict=True)) for pair, found in lines.items()]
-    spoken = Tongues(targets, None, of_all, translations=tuple((one, other) for one, other in sides))
-    if len(texts) > 1:
-        run.note(shares=_shares(request, texts, spoken, joint=not stacked))
-    return spoken
+    return Tongues(targets, None, of_all, translations=tuple((one, other) for one, other in sides))
 
 
-def _shares(request: Request, texts: Mapping[str, Corpus], spoken: Tongues, *, joint: bool) -> list[dict[str, Any]]:
+def _shares(request: Request, texts: Mapping[str, Corpus], spoken: Tongues) -> list[dict[str, Any]]:
     """A line for each language: its lines and tokens, its share of them, and its share after up-sampling where a tokenizer is trained for
-    all (else None), and in the batches of each phase."""
+    all (else None), and in the batches of each phase (of blocks, or of pairs of texts)."""
     lines = [corpus.survey.lines for corpus in texts.values()]
     tokens = [tongue.shards.info.num_tokens for tongue in spoken.targets.values()]
     columns: dict[str, Sequence[Any]] = {"language": list(texts), "lines": lines, "line_share": shares(lines, 1).tolist()}
+    joint = spoken.target.ids is None
     columns["vocabulary_share"] = shares(lines, request.recipe.tokenizer.alpha).tolist() if joint else [None] * len(lines)
     columns |= {"tokens": tokens, "token_share": shares(tokens, 1).tolist()}
     for name, settings in request.recipe.phases.items():
@@ -159,8 +157,9 @@ def _shares(request: Request, texts: Mapping[str, Corpus], spoken: Tongues, *, j
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def build(request: Request, run: Run, spoken: Tongues) -> tuple[Source, Tongues]:
-    """The model, with random weights of the seed and a vocabulary for all languages, and these with the model that learns them."""
+def build(request: Request, run: Run, spoken: Tongues, texts: Mapping[str, Corpus]) -> tuple[Source, Tongues]:
+    """The model, with random weights of the seed and a vocabulary for all languages, and these with the model that learns them; noted is
+    how large each language is, before and after up-sampling."""
     source = Source("", None, spoken.target.tokenizer, run.facts["kind"], [])
     from_nothing(request, source, spoken, request.seed)
     check_predictions(model := source.model, "[architecture]")
@@ -168,6 +167,8 @@ def build(request: Request, run: Run, spoken: Tongues) -> tuple[Source, Tongues]
     for settings in request.recipe.phases.values():
         spoken.data(settings)  # texts that are too short are found before anything trains
     run.note(architecture={"family": model.config.model_type, "layers": num_layers(model), "width": model.config.hidden_size})
+    if len(texts) > 1:
+        run.note(shares=_shares(request, texts, spoken))
     return source, spoken
 
 

@@ -20,7 +20,7 @@ from lingraft.embeddings.settings import AUTO
 from lingraft.evaluate import language_model
 from lingraft.evaluate.language_model import HeldOut, Reader
 from lingraft.files import atomic_folder, atomic_write, fingerprint, is_main_process, locked, write_text
-from lingraft.grafting import Rows, beside, check_surgery, enter, facts, read_rows, save_rows, train_best
+from lingraft.grafting import Rows, beside, check_surgery, enter, facts, note_drawn, read_rows, save_rows, set_meeting, train_best
 from lingraft.machine import first, hardware
 from lingraft.model.adapters import save_adapters
 from lingraft.model.factorised import multiply_out
@@ -29,7 +29,6 @@ from lingraft.model.load import Source, load_source
 from lingraft.model.parts import body_fingerprint, input_fingerprints, parameters_of
 from lingraft.model.surgery import check_fits, check_specials
 from lingraft.model.trelm import speak
-from lingraft.model.trilayer import set_mid_embeddings
 from lingraft.race import Course, race
 from lingraft.report import write_report
 from lingraft.request import Request, fingerprints, settings_of, wanted
@@ -193,9 +192,9 @@ def rows(request: Request, run: Run, source: Source, spoken: Tongues, texts: Tex
 
 
 def _course(request: Request, source: Source, made: PreTrainedTokenizerBase, shards: Shards, options: Options) -> Course:
-    """The race's: the first phase, or with none the default one; adapters come after it."""
+    """The race's: the first phase, or with none the default one; adapters, TRILayer and language embeddings come after it."""
     settings = next(iter(request.recipe.phases.values()), PhaseSettings())
-    train = [part for part in settings.train if part != "adapters"] or settings.train
+    train = [part for part in settings.train if part not in ("adapters", "trilayer", "language")] or PhaseSettings().train
     settings = settings.model_copy(update={"train": train, "objective": "auto", "next_sentence": False})
     data = Data(Tongue(made, shards).blocks(settings.length), masking(made, source.kind, source.tokenizer))
     total, rank = planned_steps(settings, data), request.recipe.rows.rank
@@ -257,8 +256,7 @@ def _phase(request: Request, run: Run, source: Source, spoken: Tongues, found: H
     settings = request.recipe.phases[name]
     data = spoken.data(settings)
     enter(run, source.model, settings)
-    again = settings.mid_embeddings
-    set_mid_embeddings(source.model, request.recipe.surgery.mid_embeddings if again is None else again)
+    set_meeting(request.recipe, source.model, settings)
     total = _total(request, run, source, data, name)
     own_seed = int(fingerprint([request.seed, name])[:8], 16)
     inputs = {
@@ -329,6 +327,7 @@ def export(request: Request, run: Run, source: Source, spoken: Tongues) -> None:
     """A plain transformers folder with its card, and the report; with disjoint vocabularies one for each of the other languages too."""
     if not run.begin("model", {"settings": settings_of(request.recipe)["model"]}) and is_main_process():
         run.note(graft=facts(request.recipe, source.model))
+        note_drawn(request.recipe, source.model)
         multiply_out(source.model)
         detach_next_sentence_head(source.model)
         pictures.keep_trained(run, spoken.target.alone(source.model))

@@ -118,6 +118,8 @@ def _known(folder: Path) -> dict[str, Any]:
     home = folder.parent if folder.name == MODEL and (folder.parent / FINETUNE).is_file() else folder
     if (home / FINETUNE).is_file():
         return dict(read_json(home / FINETUNE))
+    if (folder / SWAP).is_file():
+        raise RunError(f"{folder} was swapped already. Give the task model that it was made of, {read_json(folder / SWAP)['task_model']}.")
     if (home / BEGUN).exists():
         raise RunError(f"{home} holds no finished task model. Run the same `lingraft finetune` command again: it goes on where it stopped.")
     return {}
@@ -220,6 +222,6 @@ def _warn(known: dict[str, Any], found: Graft) -> None:
     if not known and found.has_positions:
         told = "The graft has positions of its own. They fit if those of the task model stayed as they were, which is not known."
         warnings.warn(told, LingraftWarning, stacklevel=3)
-    if {"all", "embeddings"} & set(found.learnt["trained_parts"]) and not found.learnt["body_trained"]:
-        told = "The graft trained norm and segments of its embeddings too; the task model's own are taken."
+    if {"all", "embeddings", "segments", "specials"} & set(found.learnt["trained_parts"]) and not found.learnt["body_trained"]:
+        told = "The graft trained special tokens, norm or segments of its embeddings too; the task model's own are taken."
         warnings.warn(f"{told} Train ['words'] only, as the recipe monotrans does.", LingraftWarning, stacklevel=3)

@@ -120,6 +120,8 @@ def test_a_run_that_learns_nothing_is_started_again(pico: Callable[[str], Path],
     changes = ["steps=2", "learning_rate=1e-7", "restarts=2"]
     told = run(pico, treebank, tmp_path / "out", changes=changes, development=[str(treebank / "dev.conllu")])["training"][0]
     assert told["restarts"] == 2 and [attempt["seed"] for attempt in told["attempts"]] == [0, 1000, 2000]
+    reached = [max(score for _, score in attempt["development"]) for attempt in told["attempts"]]
+    assert told["kept"] == reached.index(max(reached))
 
 
 def test_zero_shot_languages_are_averaged(pico: Callable[[str], Path], treebank: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from lingraft.files import read_json
 from lingraft.model.heads import Predictor
 from lingraft.model.load import load_model
 from lingraft.model.parts import layer_stacks, num_layers, parameters_of, position_tables, set_trainable
-from lingraft.model.trelm import language_tables
+from lingraft.model.trelm import language_tables, speak
 from lingraft.model.trilayer import folded, has_trilayer, insert_trilayer, set_mid_embeddings, without_trilayer
 from lingraft.recipe import load_recipe
 
@@ -252,6 +252,14 @@ def test_languages_keep_their_embeddings_and_a_new_one_gets_its_own(pico: Pico):
         for row, before in zip(language_tables(again)[0].weight.detach(), kept, strict=True):
             assert row.norm() == pytest.approx(3 if before is not None else 1, abs=1e-5)
             assert before is None or torch.equal(row, before)
+
+
+def test_one_code_for_both_languages_swaps_nothing(pico: Pico):
+    model = stock(pico, "bert")
+    insert_trilayer(model, ["en", "en"], seed=3)
+    before = logits(model)
+    speak(model, "en")
+    assert torch.equal(logits(model), before)
 
 
 def test_a_copy_stands_alone(pico: Pico):

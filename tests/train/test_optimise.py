@@ -30,7 +30,7 @@ def test_rates_are_those_of_transformers(schedule: str, total: int, warmup: floa
 
 
 def test_lamb_is_the_papers_step():
-    """You et al. 2020, algorithm 2, by hand."""
+    """You et al. 2020, algorithm 2, by hand; the steps of the bias are Adam's."""
     generator = np.random.default_rng(0)
     model = torch.nn.Linear(4, 3)
     settings = OptimiserSettings(optimizer="lamb", learning_rate=0.1, betas=(0.9, 0.99), epsilon=1e-6, weight_decay=0.05)
@@ -44,8 +44,9 @@ def test_lamb_is_the_papers_step():
             first[name] = 0.9 * first[name] + 0.1 * gradient
             second[name] = 0.99 * second[name] + 0.01 * gradient**2
             update = (first[name] / (1 - 0.9**count)) / (np.sqrt(second[name] / (1 - 0.99**count)) + 1e-6)
-            update += (0.05 if weights[name].ndim == 2 else 0.0) * weights[name]
-            weights[name] -= 0.1 * np.linalg.norm(weights[name]) / np.linalg.norm(update) * update
+            is_matrix = weights[name].ndim == 2
+            update += (0.05 if is_matrix else 0.0) * weights[name]
+            weights[name] -= 0.1 * (np.linalg.norm(weights[name]) / np.linalg.norm(update) if is_matrix else 1.0) * update
         optimizer.step()
         for name, parameter in model.named_parameters():
             np.testing.assert_allclose(parameter.detach().numpy(), weights[name], rtol=1e-4, atol=1e-6)

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from lingraft.errors import TextError
-from lingraft.vectors.adversarial import AdversarialSettings
+from lingraft.vectors.adversarial import AdversarialSettings, play
 from lingraft.vectors.mapping import map_spaces
-from lingraft.vectors.spaces import mean_of, normalised, undone
+from lingraft.vectors.spaces import mean_of, normalised, undone, unit
 from lingraft.vectors.static import Vectors
 from lingraft.vectors.trust import Trust
 
@@ -93,6 +93,18 @@ def test_words_in_another_order_are_found_out_though_the_spaces_fit():
 )
 def test_unseen_pairs_decide_where_they_are_many(agreement: float | None, found: float, known: int, is_start: bool, expected: bool):
     assert Trust(0.2, 0.6, agreement, found, 0.001, known, is_start).reliable is expected
+
+
+def test_the_adversary_finds_a_turn_that_nothing_else_tells():
+    """No words are alike, and what the players may know the space by is where its words are many."""
+    generator = np.random.default_rng(1)
+    matrix = (generator.standard_gamma(0.7, size=(1000, 2)) * [1, 2]).astype(np.float32)
+    turn = np.linalg.qr(generator.normal(size=(2, 2)))[0].astype(np.float32)
+    x, y = (normalised(space, mean_of(space)) for space in (matrix, matrix @ turn))
+    for seed in (0, 1):
+        found, reached = play(x, y, AdversarialSettings(hidden=32, epochs=3, steps=150), seed)
+        assert reached > 0.99
+        assert (unit(x @ found) * y).sum(1).mean() > 0.95, "of random turns: 0"
 
 
 def test_the_adversary_gives_the_same_map_for_the_same_seed():

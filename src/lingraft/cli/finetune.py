@@ -47,13 +47,13 @@ def finetune(
 
 def _tell(told: dict[str, Any], out: Path) -> None:
     """Print what was made, in a few lines."""
-    last = told["attempts"][-1]
+    kept = told["attempts"][told.get("kept", -1)]
     noise = f"{told['noise']}{' of the tables' if told['noise_relative'] else ''}"
-    print(f"model   {out / 'model'}: {told['task']}, {last['steps']} steps in {last['seconds']:.0f} s, seed {told['seed']}")
+    print(f"model   {out / 'model'}: {told['task']}, {kept['steps']} steps in {kept['seconds']:.0f} s, seed {kept['seed']}")
     print(f"frozen  {', '.join(told['frozen']) or 'nothing'}; noise {noise if told['noise'] else 'none'}")
     print(f"body    {told['body'][:12]}, of {told['model']}")
-    if last["development"]:
-        step, score = max(last["development"], key=lambda line: (line[1], -line[0]))
+    if kept["development"]:
+        step, score = max(kept["development"], key=lambda line: (line[1], -line[0]))
         print(f"dev     {100 * score:.1f} at step {int(step)}")
     if not told["frozen"]:
         print("Its word rows trained: for `lingraft swap` freeze them, with --freeze-embeddings.")

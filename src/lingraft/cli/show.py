@@ -138,8 +138,8 @@ def _told(told: Mapping[str, Any]) -> str:
     """How training went, with every restart and early stop."""
     if not told["attempts"]:
         return "the model's own head"
-    last = told["attempts"][-1]
-    best = f", best on development at step {last['best_step']}" if last["development"] else ""
-    early = ", stopped early" if last["stopped_early"] else ""
+    kept = told["attempts"][told.get("kept", -1)]
+    best = f", best on development at step {kept['best_step']}" if kept["development"] else ""
+    early = ", stopped early" if kept["stopped_early"] else ""
     again = f", after {told['restarts']} restarts" if told["restarts"] else ""
-    return f"{last['steps']} steps in {last['seconds']:.0f} s{best}{early}{again}"
+    return f"{kept['steps']} steps in {kept['seconds']:.0f} s{best}{early}{again}"

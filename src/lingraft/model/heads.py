@@ -130,6 +130,13 @@ def attach_next_sentence_head(model: Any) -> None:
         setattr(model, ADDED, head)
 
 
+def next_sentence_parameters(model: Any) -> list[nn.Parameter]:
+    """Of the model's own head for next-sentence prediction, and of an attached one: what nothing else trains."""
+    own = getattr(getattr(model, "cls", None), "seq_relationship", None)
+    parts = [getattr(model, ADDED, None), own, None if own is None else getattr(model.base_model, "pooler", None)]
+    return [parameter for part in parts if part is not None for parameter in part.parameters()]
+
+
 def detach_next_sentence_head(model: Any) -> None:
     """Take an attached head off again: no class of transformers has a place for it."""
     if hasattr(model, ADDED):

@@ -158,7 +158,8 @@ def draw_model(config: Any, kind: Kind, *, seed: int, next_sentence: bool = Fals
 def load_model(
     name: str, kind: Kind, *, seed: int, random_weights: bool = False, next_sentence: bool = False
 ) -> tuple[Any, list[str]]:  # fmt: skip
-    """The language model of a folder or hub id in float32, and the names of parameters it lacked (a head that had to be added).
+    """The language model of a folder or hub id in float32, and the names of parameters it lacked (a head that had to be added, or
+    was added before, and not trained).
 
     random_weights: only the architecture is taken, every weight is drawn. next_sentence: with its own head for that, if it has one; of
     random weights always (mlm). Raises ModelError; never unpickles, never runs remote code.
@@ -187,8 +188,8 @@ def load_model(
     if body and len(body) > len(list(model.base_model.parameters())) // 2:
         raise ModelError(f"The weights in {name!r} do not fit its architecture {type(model).__name__}: {len(body)} tensors are missing.")
     load_adapters(model, name)
-    model.lingraft_added = missing
-    return model, missing
+    model.lingraft_added = sorted({*missing, *(getattr(config, "lingraft_drawn", None) or ())})
+    return model, model.lingraft_added
 
 
 def load(folder: Path | str) -> tuple[Any, PreTrainedTokenizerBase]:

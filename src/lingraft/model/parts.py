@@ -163,7 +163,8 @@ def body_fingerprint(model: Any) -> str:
 
 
 def input_fingerprints(model: Any) -> dict[str, str]:
-    """The same of what stands between word rows and body: segments (with the norm) and positions, wherever padding moved them to."""
+    """The same of what stands between word rows and body: segments (with the norm) and positions, wherever padding moved them to, without
+    the position of the first place: where its token goes without (`lingraft_bare_begin`), it is another, and the body's input the same."""
     return {part: _fingerprint(model, part) for part in ("segments", "positions")}
 
 
@@ -172,9 +173,10 @@ def _fingerprint(model: Any, part: str) -> str:
     named = {base[id(parameter)]: parameter for parameter in parameters_of(model, part).values()}
     hashed = hashlib.sha256()
     for name in sorted(name for name in named if "pooler" not in name):
-        pad = getattr(model.base_model.get_submodule(name.rpartition(".")[0]), "padding_idx", None) or 0
+        pad = getattr(model.base_model.get_submodule(name.rpartition(".")[0]), "padding_idx", None)
+        skipped = 0 if part == "segments" else 1 if pad is None else 2  # the padding's row and the first place's
         hashed.update(name.encode())
-        hashed.update(named[name].detach().cpu().float().roll(-pad, dims=0).contiguous().numpy().tobytes())
+        hashed.update(named[name].detach().cpu().float().roll(-(pad or 0), dims=0)[skipped:].contiguous().numpy().tobytes())
     return hashed.hexdigest()
 
 

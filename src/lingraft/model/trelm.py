@@ -122,7 +122,7 @@ def counted(table: nn.Embedding, real: torch.Tensor) -> torch.Tensor:
 def speak(model: Any, code: str) -> None:
     """Make a language the one that inputs are in where nothing is said, in place: its number and row, and those of the one that was it."""
     codes = list(getattr(model.config, "lingraft_languages", None) or [])
-    if code in codes:
+    if code in codes and codes[TARGET] != code:
         order = list(range(len(codes)))
         order[TARGET], order[codes.index(code)] = codes.index(code), TARGET
         for table in language_tables(model.base_model):

@@ -103,6 +103,14 @@ def _rename(model: Any, old: list[str], generator: torch.Generator) -> None:
         table.weight.copy_(rows)
 
 
+def rename_target(model: Any, code: str) -> None:
+    """A grown model whose target is another language from here on, with the embedding of the one before; nothing where it speaks it."""
+    codes = list(getattr(model.config, "lingraft_languages", None) or [])
+    if codes and code not in codes:
+        codes[TARGET] = code
+        model.config.lingraft_languages = codes
+
+
 def set_mid_embeddings(model: Any, added: bool) -> None:
     """Whether positions and the target's language are added again before the upper half, from here on; nothing where nothing is
     re-ordered."""

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerBase
 
+from lingraft.errors import TokenizerError
 from lingraft.files import atomic_folder
 from lingraft.text.read import Document
 from lingraft.text.words import count_words, sentences
@@ -299,7 +300,13 @@ def plain(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
     """The `tokenizers` object behind a tokenizer, as a copy to which every text is text: it knows no specials, adds none, cuts nothing off.
 
     Its specials keep their ids under names that no text has: a model of the Unigram kind would find them in the text like any piece.
+    Raises TokenizerError where there is none.
     """
+    if not hasattr(tokenizer, "_tokenizer"):
+        raise TokenizerError(
+            f"{type(tokenizer).__name__} splits text in Python, far too slowly for a corpus. Use a vocabulary of the target's own, or put "
+            "a tokenizer.json beside the model."
+        )
     definition = json.loads(tokenizer._tokenizer.to_str())
     definition |= {"truncation": None, "padding": None, "post_processor": None}
     hidden = {token["content"]: _CUT + token["content"] for token in definition["added_tokens"] if token["special"]}

@@ -21,6 +21,7 @@ from accelerate import Accelerator
 
 from lingraft.errors import Interrupted, RecipeError, TrainingError
 from lingraft.model.bare_begin import TiedBegin, tied_begin
+from lingraft.model.heads import next_sentence_parameters
 from lingraft.model.parts import FrozenRows, set_trainable
 from lingraft.model.scratch import DROPOUT
 from lingraft.train import checkpoint
@@ -252,6 +253,9 @@ def _enter_segment(phase: Phase, step: int) -> None:
     found = segments(phase.settings, phase.total)
     parts = found[max(first for first in found if first <= step)]
     partial = set_trainable(phase.model, parts, phase.settings.freeze)
+    if not getattr(phase.settings, "next_sentence", False):
+        for parameter in next_sentence_parameters(phase.model):  # several processes would wait for a gradient
+            parameter.requires_grad_(False)
     tie = tied_begin(phase.model)
     phase.kept = [*([FrozenRows(phase.model, partial, phase.data.rows)] if partial else []), *([tie] if tie else [])]
     phase.wrapped = phase.accelerator.prepare(phase.network)
