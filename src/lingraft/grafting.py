@@ -34,7 +34,7 @@ from lingraft.tongues import Tongues
 from lingraft.train import checkpoint
 from lingraft.train.data import Lessons
 from lingraft.train.loop import Options, Speed, train
-from lingraft.train.settings import MEAN, REST, PhaseSettings
+from lingraft.train.settings import ALIGNING, MEAN, REST, PhaseSettings
 from lingraft.vectors.tokens import insist, of_both
 
 OUTPUT = "output."  # before the names of arrays in rows.safetensors that are of the output matrix
@@ -169,7 +169,8 @@ def facts(recipe: Recipe, model: Any) -> dict[str, Any]:
 def note_drawn(recipe: Recipe, model: Any) -> None:
     """Name in the config (`lingraft_drawn`) the parameters that the source lacked and no phase trained, so that they are not taken for
     what a model learnt: they are still what was drawn for them."""
-    moved = _moved(model, [settings for settings in recipe.phases.values() if settings.steps != 0])
+    predicting = [settings for settings in recipe.phases.values() if settings.steps != 0 and not ALIGNING & set(settings.objectives)]
+    moved = _moved(model, predicting)
     vars(model.config).pop("lingraft_drawn", None)
     if names := sorted({*parameters_of(model, "added")} - moved):
         model.config.lingraft_drawn = names

@@ -15,14 +15,14 @@ from lingraft.embeddings import NewRows
 from lingraft.embeddings.settings import AUTO
 from lingraft.grafting import check_phases, operate
 from lingraft.model.load import Source
-from lingraft.model.parts import FrozenRows, parameters_of, set_trainable
+from lingraft.model.parts import FrozenRows, parameters_of
 from lingraft.race import SHARE, candidates
 from lingraft.recipe import Recipe, load_recipe
 from lingraft.request import Request, check_aids, listed, opened
 from lingraft.run import Run, model_folder
 from lingraft.speed import pace, steps_within
 from lingraft.train.data import Lessons
-from lingraft.train.loop import Options, segments
+from lingraft.train.loop import Options, let_train, segments
 from lingraft.train.settings import PhaseSettings
 
 
@@ -103,7 +103,7 @@ def _phase_lines(request: Request, model: Any, name: str, settings: PhaseSetting
     num_blocks = data.num_blocks(settings)
     yield f"phase {name}"
     for first, parts in segments(settings, steps).items():
-        frozen = FrozenRows(model, set_trainable(model, parts, settings.freeze), data.vocabulary.rows)
+        frozen = FrozenRows(model, let_train(model, parts, settings), data.vocabulary.rows)
         trained = _size({key: parameter for key, parameter in model.named_parameters() if parameter.requires_grad}) - frozen.size
         yield f"  trains    {', '.join(parts)}: {trained:,} parameters" + (f", from step {first:,} on" if first else "")
     model.requires_grad_(True)

@@ -53,6 +53,7 @@ from lingraft.train.pairs import encode_sides, open_sides
 from lingraft.train.settings import PhaseSettings
 
 HeldOuts = dict[str, tuple[HeldOut, Reader]]
+LATER = ("adapters", "trilayer", "language")  # parts that a model is given after its rows
 SAMPLE = 4_096  # held-out tokens that the loss is measured on during training
 
 
@@ -194,8 +195,9 @@ def rows(request: Request, run: Run, source: Source, spoken: Tongues, texts: Tex
 def _course(request: Request, source: Source, made: PreTrainedTokenizerBase, shards: Shards, options: Options) -> Course:
     """The race's: the first phase, or with none the default one; adapters, TRILayer and language embeddings come after it."""
     settings = next(iter(request.recipe.phases.values()), PhaseSettings())
-    train = [part for part in settings.train if part not in ("adapters", "trilayer", "language")] or PhaseSettings().train
-    settings = settings.model_copy(update={"train": train, "objective": "auto", "next_sentence": False})
+    train, freeze = ([part for part in parts if part not in LATER] for parts in (settings.train, settings.freeze))
+    train = train or PhaseSettings().train
+    settings = settings.model_copy(update={"train": train, "freeze": freeze, "objective": "auto", "next_sentence": False})
     data = Data(Tongue(made, shards).blocks(settings.length), masking(made, source.kind, source.tokenizer))
     total, rank = planned_steps(settings, data), request.recipe.rows.rank
     return Course(source.model, vocabulary.roles(made), data, settings, total, request.seed, rank, options.progress)

@@ -16,12 +16,13 @@ from transformers import PreTrainedTokenizerBase
 from lingraft.embeddings.rows import Ints, picked
 from lingraft.errors import Interrupted, LingraftWarning, ModelError, RunError, TextError, suggest
 from lingraft.evaluate.bleu import bleu, signature
+from lingraft.grafting import set_meeting
 from lingraft.languages import parse
 from lingraft.machine import processes
 from lingraft.model.load import kind_of, load_config, load_model, load_tokenizer
 from lingraft.model.parts import longest_input
 from lingraft.model.surgery import graft
-from lingraft.recipe import Recipe, load_recipe
+from lingraft.recipe import load_recipe
 from lingraft.run import FACTS, RECIPE, Run, model_folder
 from lingraft.text.lexicon import write_lines
 from lingraft.text.read import lines
@@ -199,7 +200,7 @@ def _with_phase(model: Any, run: Path, phase: str, to_source: bool) -> str:
     result = checkpoint.latest(run / "phases" / name) if (run / "phases" / name).is_dir() else None
     if result is not None and checkpoint.fits(model, result):
         checkpoint.restore_weights(model, result)
-        _as_in(model, load_recipe(str(run / RECIPE)), name)
+        set_meeting(recipe := load_recipe(str(run / RECIPE)), model, recipe.phases[name])
         return name
     why = "is gone" if result is None else "is of another shape than its finished model"
     if phase:
@@ -208,14 +209,6 @@ def _with_phase(model: Any, run: Path, phase: str, to_source: bool) -> str:
         raise RunError(f"The result of phase {name!r} in {run} {why}, and the finished model reads the target's language alone.")
     warnings.warn(f"The result of phase {name!r} {why}: the finished model is read.", LingraftWarning, stacklevel=3)
     return ""
-
-
-def _as_in(model: Any, recipe: Recipe, phase: str) -> None:
-    """Whether positions and language are added again between the halves: as in the phase."""
-    if (told := getattr(model.config, "lingraft_trilayer", None)) is not None:
-        own = getattr(recipe.phases[phase], "mid_embeddings", None)
-        added = getattr(recipe.surgery, "mid_embeddings", True) if own is None else own
-        model.config.lingraft_trilayer = {**told, "mid_embeddings": added}
 
 
 # --- reading --------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from lingraft.model.heads import Predictor
 from lingraft.model.load import load_model
 from lingraft.model.parts import layer_stacks, num_layers, parameters_of, position_tables, set_trainable
 from lingraft.model.trelm import language_tables, speak
-from lingraft.model.trilayer import folded, has_trilayer, insert_trilayer, set_mid_embeddings, without_trilayer
+from lingraft.model.trilayer import folded, has_trilayer, insert_trilayer, rename_target, set_mid_embeddings, without_trilayer
 from lingraft.recipe import load_recipe
 
 Pico = Callable[[str], Path]
@@ -260,6 +260,15 @@ def test_one_code_for_both_languages_swaps_nothing(pico: Pico):
     before = logits(model)
     speak(model, "en")
     assert torch.equal(logits(model), before)
+
+
+def test_another_target_has_its_own_embedding_or_the_ones_before(pico: Pico):
+    model = grown(pico, "bert")
+    english, german = language_tables(model)[0].weight.detach().clone()
+    rename_target(model, "nl")
+    assert model.config.lingraft_languages == ["en", "nl"] and torch.equal(language_tables(model)[0].weight[1], german)
+    rename_target(model, "en")
+    assert model.config.lingraft_languages == ["nl", "en"] and torch.equal(language_tables(model)[0].weight[1], english)
 
 
 def test_a_copy_stands_alone(pico: Pico):

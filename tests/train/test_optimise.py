@@ -52,12 +52,14 @@ def test_lamb_is_the_papers_step():
             np.testing.assert_allclose(parameter.detach().numpy(), weights[name], rtol=1e-4, atol=1e-6)
 
 
-def test_lamb_leaves_zero_weights_an_unscaled_step():
+def test_lamb_leaves_weights_that_begin_at_zero_unscaled_steps():
     weight = torch.nn.Linear(2, 1, bias=False)
     torch.nn.init.zeros_(weight.weight)
-    weight.weight.grad = torch.ones(1, 2)
-    build_optimizer(weight, OptimiserSettings(optimizer="lamb", learning_rate=0.1)).step()
-    torch.testing.assert_close(weight.weight.detach(), torch.full((1, 2), -0.1))
+    optimizer = build_optimizer(weight, OptimiserSettings(optimizer="lamb", learning_rate=0.1))
+    for count in (1, 2):
+        weight.weight.grad = torch.ones(1, 2)
+        optimizer.step()
+        torch.testing.assert_close(weight.weight.detach(), torch.full((1, 2), -0.1 * count))
 
 
 @pytest.mark.parametrize("name", ["adamw", "lamb"])

@@ -174,7 +174,7 @@ def _fingerprint(model: Any, part: str) -> str:
     hashed = hashlib.sha256()
     for name in sorted(name for name in named if "pooler" not in name):
         pad = getattr(model.base_model.get_submodule(name.rpartition(".")[0]), "padding_idx", None)
-        skipped = 0 if part == "segments" else 1 if pad is None else 2  # the padding's row and the first place's
+        skipped = 0 if part != "positions" else 1 if pad is None else 2  # the padding's row and the first place's
         hashed.update(name.encode())
         hashed.update(named[name].detach().cpu().float().roll(-(pad or 0), dims=0)[skipped:].contiguous().numpy().tobytes())
     return hashed.hexdigest()

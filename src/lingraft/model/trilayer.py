@@ -10,7 +10,7 @@ from torch import nn
 
 from lingraft.errors import ModelError
 from lingraft.model.parts import embedding_tables, layer_stacks, num_layers, trilayer_place
-from lingraft.model.trelm import CLASSES, TARGET, grow, language_tables
+from lingraft.model.trelm import CLASSES, TARGET, grow, language_tables, speak
 from lingraft.model.trelm_configs import CONFIGS
 
 NOTES = ("lingraft_languages", "lingraft_language_embeddings", "lingraft_trilayer")
@@ -104,9 +104,11 @@ def _rename(model: Any, old: list[str], generator: torch.Generator) -> None:
 
 
 def rename_target(model: Any, code: str) -> None:
-    """A grown model whose target is another language from here on, with the embedding of the one before; nothing where it speaks it."""
+    """A grown model whose target is another language from here on: with that one's embedding, or the one's that was it before."""
     codes = list(getattr(model.config, "lingraft_languages", None) or [])
-    if codes and code not in codes:
+    if code in codes:
+        speak(model, code)
+    elif codes:
         codes[TARGET] = code
         model.config.lingraft_languages = codes
 

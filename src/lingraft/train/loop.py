@@ -248,14 +248,20 @@ def segments(settings: TrainingSettings, total: int) -> dict[int, list[str]]:
     return {0: settings.train, **{round(switch.at * total): switch.train for switch in settings.switch}}
 
 
+def let_train(model: Any, parts: list[str], settings: TrainingSettings) -> dict[str, list[str]]:
+    """Let parts train as `set_trainable` does, but for a head for next-sentence prediction that is not asked: several processes would wait
+    for its gradient."""
+    partial = set_trainable(model, parts, settings.freeze)
+    for parameter in [] if getattr(settings, "next_sentence", False) else next_sentence_parameters(model):
+        parameter.requires_grad_(False)
+    return partial
+
+
 def _enter_segment(phase: Phase, step: int) -> None:
     """Let the parts of the segment that holds `step` train."""
     found = segments(phase.settings, phase.total)
     parts = found[max(first for first in found if first <= step)]
-    partial = set_trainable(phase.model, parts, phase.settings.freeze)
-    if not getattr(phase.settings, "next_sentence", False):
-        for parameter in next_sentence_parameters(phase.model):  # several processes would wait for a gradient
-            parameter.requires_grad_(False)
+    partial = let_train(phase.model, parts, phase.settings)
     tie = tied_begin(phase.model)
     phase.kept = [*([FrozenRows(phase.model, partial, phase.data.rows)] if partial else []), *([tie] if tie else [])]
     phase.wrapped = phase.accelerator.prepare(phase.network)

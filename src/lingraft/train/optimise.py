@@ -13,8 +13,8 @@ from lingraft.train.settings import OptimiserSettings
 class Lamb(torch.optim.Optimizer):
     """LAMB (You et al. 2020, algorithm 2): Adam's step with decay, scaled per tensor by the ratio of the norms of weights and step.
 
-    The paper's scaling function of the weights' norm is the identity here; where a norm is 0, the step is Adam's own, and so are the steps
-    of biases and norms: a bias that begins at 0 would hardly move, since its steps would be as small as it is.
+    The paper's scaling function of the weights' norm is the identity here. The steps of vectors (biases, norms) and of matrices that begin
+    at 0 are Adam's own: what is almost 0 would stay so, since its steps would be as small as it is.
     """
 
     def __init__(self, params: Iterable[Any], lr: float, betas: tuple[float, float], eps: float, weight_decay: float) -> None:
@@ -32,13 +32,14 @@ class Lamb(torch.optim.Optimizer):
         state, (beta1, beta2) = self.state[parameter], group["betas"]
         if not state:
             state.update(step=torch.zeros(()), exp_avg=torch.zeros_like(parameter), exp_avg_sq=torch.zeros_like(parameter))
+            state["scaled"] = (parameter.any() & (parameter.ndim >= 2)).float().cpu()
         state["step"] += 1
         count = state["step"].item()
         state["exp_avg"].lerp_(parameter.grad, 1 - beta1)
         state["exp_avg_sq"].mul_(beta2).addcmul_(parameter.grad, parameter.grad, value=1 - beta2)
         denominator = (state["exp_avg_sq"] / (1 - beta2**count)).sqrt_().add_(group["eps"])
         update = state["exp_avg"] / (1 - beta1**count) / denominator + group["weight_decay"] * parameter
-        if parameter.ndim >= 2:
+        if state["scaled"]:
             weight_norm, update_norm = parameter.norm(), update.norm()
             update *= torch.where((weight_norm > 0) & (update_norm > 0), weight_norm / update_norm, torch.ones_like(weight_norm))
         parameter.add_(update, alpha=-group["lr"])

@@ -28,7 +28,9 @@ class OptimiserSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    optimizer: Literal["adamw", "lamb"] = Field("adamw", description="adamw (Loshchilov & Hutter 2019) or lamb (You et al. 2020)")
+    optimizer: Literal["adamw", "lamb"] = Field(
+        "adamw", description="adamw (Loshchilov & Hutter 2019) or lamb (You et al. 2020; of vectors, and what begins at 0, Adam's steps)"
+    )
     learning_rate: float = Field(5e-5, gt=0, description="peak learning rate")
     betas: tuple[float, float] = Field((0.9, 0.999), description="decay of the two moments")
     epsilon: float = Field(1e-8, gt=0, description="added to the denominator")

@@ -135,7 +135,8 @@ def margins(question: Question, pairs: Sequence[MinimalPair]) -> Array:
     tokenizer = load_tokenizer(question.model)
     if added:
         raise ModelError(
-            f"{question.model!r} has no language-model head ({added[0]} is missing), so it cannot say which sentence is likelier. "
+            f"{question.model!r} has no language-model head ({added[0]} is missing, or was drawn and not trained), so it cannot say which "
+            "sentence is likelier. "
             "Give a model that was trained with one, as `lingraft transfer` leaves it."
         )
     model = model.to("cuda" if torch.cuda.is_available() else "cpu")
