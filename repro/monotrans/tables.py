@@ -20,6 +20,7 @@ PAPER = {
 UNTRAINED = "MonoTrans, aligned rows, no training"
 CLAIMS = [
     ("MonoTrans comes near JointPair, disjoint (shown: differences + 5 points)", "MonoTrans", "JointPair, disjoint", -5.0),
+    ("MonoTrans comes near JointMulti, 24,000 (shown: differences + 5 points)", "MonoTrans", "JointMulti, 24,000", -5.0),
     ("own positions help", "MonoTrans + pos", "MonoTrans", 0.0),
     ("noise in fine-tuning helps", "+ noise", "MonoTrans + pos", 0.0),
     ("adapters help", "+ adapters", "+ noise", 0.0),
@@ -42,6 +43,12 @@ CLAIMS = [
     ("(not in the paper) it helps with positions, at 1e-3", "MonoTrans + pos, aligned rows", UNTRAINED, 0.0),
     ("(not in the paper) it helps with positions, at 3e-4", "MonoTrans + pos, aligned rows, 3e-4", UNTRAINED, 0.0),
     ("(not in the paper) aligned rows help MonoTrans + pos", "MonoTrans + pos, aligned rows", "MonoTrans + pos", 0.0),
+    (
+        "(not in the paper) MonoTrans + pos from aligned rows beats JointPair, joint",
+        "MonoTrans + pos, aligned rows",
+        "JointPair, joint",
+        0.0,
+    ),
     ("(not in the paper) aligned rows help with noise", "+ noise, aligned rows", "+ noise", 0.0),
     ("(not in the paper) more steps help drawn rows", "MonoTrans, 4,000 steps", "MonoTrans", 0.0),
     ("(not in the paper) aligned rows help with adapters", "+ adapters, aligned rows", "+ adapters", 0.0),
