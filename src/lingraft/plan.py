@@ -14,6 +14,7 @@ from lingraft.aids import Given
 from lingraft.embeddings import NewRows
 from lingraft.embeddings.settings import AUTO
 from lingraft.grafting import check_phases, operate
+from lingraft.model.heads import let_train
 from lingraft.model.load import Source
 from lingraft.model.parts import FrozenRows, parameters_of
 from lingraft.race import SHARE, candidates
@@ -22,7 +23,7 @@ from lingraft.request import Request, check_aids, listed, opened
 from lingraft.run import Run, model_folder
 from lingraft.speed import pace, steps_within
 from lingraft.train.data import Lessons
-from lingraft.train.loop import Options, let_train, segments
+from lingraft.train.loop import Options, segments
 from lingraft.train.settings import PhaseSettings
 
 

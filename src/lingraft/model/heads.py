@@ -1,13 +1,13 @@
 """Predictions at chosen positions only, since what comes after the last attention never sees the others; and of whether texts follow."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import nn
 
-from lingraft.model.parts import inner_body
+from lingraft.model.parts import inner_body, set_trainable
 
 Positions = torch.Tensor
 NOTHING: Mapping[str, torch.Tensor] = MappingProxyType({})
@@ -130,8 +130,16 @@ def attach_next_sentence_head(model: Any) -> None:
         setattr(model, ADDED, head)
 
 
-def next_sentence_parameters(model: Any) -> list[nn.Parameter]:
-    """Of the model's own head for next-sentence prediction, and of an attached one: what nothing else trains."""
+def let_train(model: Any, parts: Sequence[str], settings: Any) -> dict[str, list[str]]:
+    """Let parts train as `set_trainable` does, without those of `settings.freeze`, and without a head for next-sentence prediction where
+    that is not asked: several processes would wait for its gradient."""
+    partial = set_trainable(model, parts, settings.freeze)
+    for parameter in [] if getattr(settings, "next_sentence", False) else _next_sentence_parameters(model):
+        parameter.requires_grad_(False)
+    return partial
+
+
+def _next_sentence_parameters(model: Any) -> list[nn.Parameter]:
     own = getattr(getattr(model, "cls", None), "seq_relationship", None)
     parts = [getattr(model, ADDED, None), own, None if own is None else getattr(model.base_model, "pooler", None)]
     return [parameter for part in parts if part is not None for parameter in part.parameters()]

@@ -21,8 +21,8 @@ from accelerate import Accelerator
 
 from lingraft.errors import Interrupted, RecipeError, TrainingError
 from lingraft.model.bare_begin import TiedBegin, tied_begin
-from lingraft.model.heads import next_sentence_parameters
-from lingraft.model.parts import FrozenRows, set_trainable
+from lingraft.model.heads import let_train
+from lingraft.model.parts import FrozenRows
 from lingraft.model.scratch import DROPOUT
 from lingraft.train import checkpoint
 from lingraft.train.allocator import keep_memory
@@ -246,15 +246,6 @@ def _dropout_rates(model: Any) -> list[tuple[torch.nn.Module, str, float]]:
 def segments(settings: TrainingSettings, total: int) -> dict[int, list[str]]:
     """First step -> parts that train from it on."""
     return {0: settings.train, **{round(switch.at * total): switch.train for switch in settings.switch}}
-
-
-def let_train(model: Any, parts: list[str], settings: TrainingSettings) -> dict[str, list[str]]:
-    """Let parts train as `set_trainable` does, but for a head for next-sentence prediction that is not asked: several processes would wait
-    for its gradient."""
-    partial = set_trainable(model, parts, settings.freeze)
-    for parameter in [] if getattr(settings, "next_sentence", False) else next_sentence_parameters(model):
-        parameter.requires_grad_(False)
-    return partial
 
 
 def _enter_segment(phase: Phase, step: int) -> None:
