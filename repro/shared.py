@@ -65,9 +65,9 @@ def same(steps: int, rate: str) -> list[str]:
     return [f"steps={steps}", f"batch={BATCH}", f"length={LENGTH}", f"learning_rate={rate}", *optimiser, "text.normalisation=NFC"]
 
 
-def budget(steps: int, rate: str, trial: str) -> tuple[int, str]:
+def budget(steps: int, rate: str, trial: str, trial_steps: int = TRIAL_STEPS) -> tuple[int, str]:
     """Steps and rate of a training, or of a trial of the rate `trial`."""
-    return (TRIAL_STEPS, trial) if trial else (steps, rate)
+    return (trial_steps, trial) if trial else (steps, rate)
 
 
 def folder(given: argparse.Namespace, name: str, trial: str) -> Path:
