@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from shared import TRIAL_STEPS, Number, gain, verdict
+from shared import ALONE_TRIAL, TRIAL_STEPS, Number, gain, verdict
 
 PAPER = {
     "MonoTrans": (67.8, 61.1),
@@ -83,7 +83,8 @@ def print_tables(lines: list[dict[str, Any]]) -> None:
                 guess = line["values"]["baseline"].get(score)
                 key = line["key"]
                 _row([key["language"], key["probe"], score, f"{100 * value:.1f}", "" if guess is None else f"{100 * guess:.1f}"])
-    print(f"\nLearning rates, {TRIAL_STEPS} steps each (alone 1,200; tasks a whole fine-tuning of a seed): development text or sentences\n")
+    steps = f"{TRIAL_STEPS} steps each (alone {ALONE_TRIAL:,}; tasks a whole fine-tuning of one seed)"
+    print(f"\nLearning rates, {steps}: development text or sentences\n")
     for line in (line for line in lines if "tried" in line["key"]):
         print(f"- {line['key']['tried']}, {line['key']['rate']}: {line['values']['value']:.4f} {line['values']['score']}")
     print("\nMinutes of each cell, with the models that it is the first to need\n")

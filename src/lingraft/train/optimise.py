@@ -39,7 +39,7 @@ class Lamb(torch.optim.Optimizer):
         state["exp_avg_sq"].mul_(beta2).addcmul_(parameter.grad, parameter.grad, value=1 - beta2)
         denominator = (state["exp_avg_sq"] / (1 - beta2**count)).sqrt_().add_(group["eps"])
         update = state["exp_avg"] / (1 - beta1**count) / denominator + group["weight_decay"] * parameter
-        if state["scaled"]:
+        if state.get("scaled", True):  # checkpoints of before have no such note
             weight_norm, update_norm = parameter.norm(), update.norm()
             update *= torch.where((weight_norm > 0) & (update_norm > 0), weight_norm / update_norm, torch.ones_like(weight_norm))
         parameter.add_(update, alpha=-group["lr"])
