@@ -18,6 +18,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from lingraft.errors import Interrupted, LingraftError
+
 RESULTS = Path(__file__).parent / "results"
 Cell = Mapping[str, Any]
 
@@ -133,7 +135,7 @@ def study(
 ) -> None:
     """The command of a study in repro/: measure every cell that FOLDER/results.jsonl does not have yet, on any machine, then show all.
 
-    keys: of the cells, in their order. measure(key, options) -> values.
+    keys: of the cells, in their order. measure(key, options) -> values. A cell that fails is named, and the others are measured.
     """
     options = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--data", type=Path, help="folder with text/, parallel/ and eval/")
@@ -142,12 +144,20 @@ def study(
     options.add_argument("--minutes", type=float, default=1e9, help="start no new cell after so long")
     options.add_argument("--only", default="", metavar="PATTERN", help="only cells with a value that this regular expression matches")
     given, results, began = options.parse_args(), Results("results", folder), time.monotonic()
-    done = {json.dumps(line["key"]) for line in results.lines()}
+    done, failed = {json.dumps(line["key"]) for line in results.lines()}, False
     for key in () if given.table else keys:
         wanted = any(re.search(given.only, value) for value in key.values())
         if wanted and json.dumps(key) not in done and time.monotonic() - began < 60 * given.minutes:
-            results.add(key, measure(key, given))
+            try:
+                results.add(key, measure(key, given))
+            except LingraftError as error:
+                if isinstance(error, Interrupted):
+                    raise
+                failed = True
+                print(f"Not measured: {', '.join(key.values())}: {error}", file=sys.stderr)
     show(results.lines())
+    if failed:
+        sys.exit(1)
 
 
 def names(known: Collection[str]) -> Any:

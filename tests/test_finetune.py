@@ -184,6 +184,8 @@ def test_what_is_frozen_stays_whatever_trains(pico: Pico) -> None:
         ({"train": "nowhere.conllu"}, "nowhere.conllu"),
         ({"train": []}, "needs --train"),
         ({"changes": ["epoch=3"]}, "Did you mean 'epochs'"),
+        ({"changes": ['train=["new","head"]']}, "'new' is of a transfer"),
+        ({"changes": ['switch=[{at=0.5,train=["new"]}]']}, "'new' is of a transfer"),
     ],
 )
 def test_mistakes_are_named_and_leave_nothing(pico: Pico, treebank: Path, tmp_path: Path, change: dict[str, Any], message: str) -> None:

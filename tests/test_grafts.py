@@ -23,11 +23,13 @@ def folder(pico: Pico, world: World, tmp_path_factory: pytest.TempPathFactory) -
     runs = tmp_path_factory.mktemp("runs")
     for name, code, recipe in (("de", "de", "monotrans-adapters"), ("fi", "fi", "monotrans"), ("whole", "de", "copy")):
         lingraft.transfer(str(pico("bert")), to=code, text=str(world.cipher), recipe=recipe, changes=SMALL, out=runs / name)
+    lingraft.transfer(str(pico("bert")), to="de", text=str(world.cipher), recipe="copy", changes=[*SMALL, "steps=0"], out=runs / "rows")
     (runs / "train.conllu").write_text("1\ta\t_\tX\t_\t_\t0\t_\t_\t_\n2\tb\t_\tY\t_\t_\t0\t_\t_\t_\n\n")
     asked = {"task": "pos", "train": str(runs / "train.conllu"), "freeze": ["embeddings", "positions"], "changes": ["steps=2"]}
     lingraft.finetune(str(pico("bert")), out=runs / "pos", development=str(runs / "train.conllu"), **asked)
     lingraft.finetune(str(pico("roberta")), out=runs / "other", **asked)
     lingraft.finetune(str(pico("bert")), out=runs / "moved", **{**asked, "freeze": ["embeddings"]})
+    lingraft.finetune(str(runs / "de" / "model"), out=runs / "adapted", **asked)
     lingraft.finetune(str(with_other_segments(pico("bert"), runs.parent / "segments")), out=runs / "segments", **asked)
     lingraft.swap(runs / "pos", graft=runs / "fi", out=runs / "pos-fi")
     for name, stage in (("begun", "source"), ("scored", "result")):
@@ -49,6 +51,7 @@ def with_other_segments(model: Path, out: Path) -> Path:
 def test_everything_is_listed_with_what_it_fits(folder: Path) -> None:
     found = {told["name"]: told for told in lingraft.grafts(folder)}
     kinds = {
+        "adapted": "task",
         "begun": "unfinished",
         "de": "graft",
         "fi": "graft",
@@ -56,6 +59,7 @@ def test_everything_is_listed_with_what_it_fits(folder: Path) -> None:
         "other": "task",
         "pos": "task",
         "pos-fi": "swapped",
+        "rows": "graft",
         "segments": "task",
         "whole": "model",
     }
@@ -68,7 +72,8 @@ def test_everything_is_listed_with_what_it_fits(folder: Path) -> None:
         == found["pos-fi"]["body"]
         != found["whole"]["body"]
     )
-    assert found["de"]["fits"] == ["pos"] and found["fi"]["fits"] == ["moved", "pos"]  # "de" brings positions
+    assert found["de"]["fits"] == ["adapted", "pos"] and found["fi"]["fits"] == ["moved", "pos"]  # "de" brings positions, and adapters
+    assert found["rows"]["fits"] == found["fi"]["fits"] and found["adapted"]["adapters"] == "bottleneck"
     assert found["whole"]["fits"] == found["pos"]["fits"] == []
     assert (found["de"]["positions"], found["de"]["adapters"]) == (True, "bottleneck")
     assert (found["fi"]["positions"], found["fi"]["adapters"], found["fi"]["language"]) == (False, None, "fi")
@@ -81,7 +86,7 @@ def test_the_command_prints_a_table_or_json(folder: Path, call: Call) -> None:
     status, out, _ = call("grafts", folder)
     assert status == 0
     line = next(line for line in out.splitlines() if "monotrans-adapters" in line)
-    assert "rows, positions, bottleneck adapters" in line and line.endswith("fits pos")
+    assert "rows, positions, bottleneck adapters" in line and line.endswith("fits adapted, pos")
     status, out, _ = call("grafts", folder, "--json")
     assert status == 0 and json.loads(out) == lingraft.grafts(folder)
     assert [told["name"] for told in lingraft.grafts(folder / "de")] == ["de"]

@@ -125,6 +125,11 @@ def test_bits_are_drawn_against_parallel_text(tmp_path: Path) -> None:
     assert "Bits per subword against" not in write_report(folders[:1]).read_text()
     write_run(tmp_path / "other")
     assert sizes(read_runs([*folders, tmp_path / "other"])) == []
+    about = json.loads((folders[1] / "run.json").read_text())
+    (folders[1] / "run.json").write_text(json.dumps(about | {"alignments": {"kept": 1900}}))
+    assert sizes(read_runs(folders)) == [(1000, 7.0), (1900, 6.0)]
+    (folders[1] / "run.json").write_text(json.dumps(about | {"recipe": "trelm-tlm"}))
+    assert sizes(read_runs(folders)) == []
 
 
 def test_each_phase_has_its_cost(tmp_path: Path) -> None:
@@ -133,6 +138,10 @@ def test_each_phase_has_its_cost(tmp_path: Path) -> None:
         {"name": "main", "batch": None, "length": None, "tokens": 398_000, "seconds": 100.0, "steps": 199, "speed": 3980.0}
     ]
     assert "3,980" in write_report([run.run.path]).read_text()
+    about = json.loads((tmp_path / "run/run.json").read_text())
+    (tmp_path / "run/run.json").write_text(json.dumps(about | {"preparation_seconds": {"rows": 130.0}}))
+    assert "rows (before training)" in write_report([run.run.path]).read_text()
+    (tmp_path / "run/run.json").write_text(json.dumps(about))
     rows = [{"phase": name, "step": step, "tokens": 100 * step, "loss": 1.0} for name in ("a", "c", "b", "d") for step in (5, 10)]
     (tmp_path / "run/metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))  # as where b and c train side by side
     (tmp_path / "run/recipe.toml").write_text("".join(f"[phases.{name}]\n" for name in "abcd"))

@@ -217,6 +217,7 @@ def test_a_model_from_scratch_is_a_source_for_a_transfer(world: World, texts: di
         (["en"], {}, ["architecture.embedding_width=16"], RecipeError, "Leave embedding_width out"),
         (["en"], {}, ["length=80"], ModelError, "positions for 64 only.*--set length=64"),
         (["en"], {}, ['phases.train.train=["layers.7"]'], RecipeError, "layers are 0 to 1"),
+        (["en"], {}, ['phases.train.train=["new"]'], RecipeError, "no new tokens beside old ones"),
         (["en"], {"recipe": "joint-multi"}, ["phases.train.objective=mlm+tlm"], RecipeError, "trains on parallel text.*--parallel"),
         (["en"], {"parallel": "en-fr=x.tsv"}, ["phases.train.objective=mlm+tlm"], TextError, "must name two of the languages en"),
     ],

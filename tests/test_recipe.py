@@ -138,6 +138,7 @@ def test_norwegian_is_not_false():
         (["phases.train.objective=mln"], "'mlm'"),
         (["phases.train.objective=mlm+tlm"], "Use 'joint' or 'disjoint'"),
         (["phases.train.start_from=later"], "later"),
+        (["surgery.mid_embeddings=false"], "set trilayer or language_embeddings"),
         (["precision=float16"], "'bfloat16'"),
         (["steps=-1"], "greater than or equal to 0"),
         (["steps=many"], "steps = 'many'"),

@@ -145,6 +145,8 @@ def test_bleu_counts_what_it_says() -> None:
     short = bleu(["a b"], ["a b c d"], "en")
     assert short["bleu_1"] == pytest.approx(100 * np.exp(-1))  # the brevity penalty
     assert short["precision_1"] == 100
+    nothing = bleu(["a b c d"], ["w x y z"], "en")
+    assert [nothing[f"precision_{n}"] for n in (1, 2, 3, 4)] == [0, 0, 0, 0]
 
 
 def test_case_counts_only_where_the_tokenizer_keeps_it(place: Path, tmp_path: Path) -> None:
@@ -192,6 +194,10 @@ def test_mistakes_are_said(place: Path, pico: Callable[[str], Path], call: Call,
         translate(place / "knows", text=plain, phase="main")
     with pytest.raises(ModelError, match="masked"):
         translate(pico("gpt2"), text=plain)
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "recipe.toml").write_text('extends = "trelm"\n')
+    with pytest.raises(RunError, match="is not finished"):
+        translate(tmp_path / "begun", text=plain, phase="to-target")
     status, _, error = call("translate", place / "knows", "--text", tmp_path / "none.txt")
     assert status == 2
     assert "There is no file" in error

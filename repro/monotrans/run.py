@@ -199,7 +199,10 @@ def measure(name: str, task: str, code: str, given: argparse.Namespace) -> dict[
             baseline = found["baseline"][found["main"]]
     spread = {which: statistics.stdev(scores) for which, scores in (("en", english), ("target", other))}
     means = {"en": statistics.fmean(english), "target": statistics.fmean(other)}
-    return {"scores": means, "sd": spread, "n": SEEDS, "baseline": baseline}
+    found = {"scores": means, "sd": spread, "n": SEEDS, "baseline": baseline}
+    system = SYSTEMS[name]
+    mapping = graft(system, body(system.body, code, given), "en", code, given).facts.get("mapping") if system.graft else None
+    return found | ({"mapping": mapping} if mapping else {})
 
 
 def probing(code: str, probe_name: str, given: argparse.Namespace) -> dict[str, Any]:

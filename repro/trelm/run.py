@@ -65,13 +65,15 @@ class System:
     """A way to a model of the target's language: a recipe and its changes.
 
     keeps: what of "fastText + adversarial", the run of table 5, it goes on from, where there is one: its "rows" with the vocabulary, or
-    all up to the end of "commonality". num_pairs: of parallel text; 0: all. more_text: the target's side of it is text, too.
+    all up to the end of "commonality". num_pairs: of parallel text; 0: all. rate: factor of the learning rates. more_text: the target's
+    side of the parallel text is text, too.
     """
 
     recipe: str
     changes: tuple[str, ...] = ()
     keeps: str = ""
     num_pairs: int = 0
+    rate: float = 1.0
     more_text: bool = False
 
 
@@ -95,8 +97,10 @@ STOCK = {
     "trelm, nothing re-added": ("folded", "without-trilayer"),
 }
 """Ways out to a model that stock transformers reads."""
-TRIALS = dict.fromkeys(("trelm", "full training, aligned rows", "full training, rank rows"), ("0.33", "1", "3"))
-"""Factors of the learning rates above, each tried with a fifth of the steps."""
+TRIALS = dict.fromkeys(
+    ("trelm", "full training, aligned rows", "full training, rank rows", "trelm-tlm", "trelm, aligned rows"), ("0.33", "1", "3")
+)
+"""Factors of the learning rates above, each tried with a fifth of the steps. What is not tried has those of TreLM."""
 TASKS = dict.fromkeys(("parsing", "srl"), ("learning_rate=5e-4", "warmup=0.1", "length=128", "accumulation=2", "epochs=10"))
 """128 tokens cut about 1 sentence in 100, or none, into windows, which are read alone; 64 would cut up to 11, with a quarter of words."""
 WITH_ROLES = ("trelm", "trelm-no-cdlm", "full training, aligned rows", "full training, rank rows", "trelm, aligned rows")
@@ -104,7 +108,7 @@ WITH_ROLES = ("trelm", "trelm-no-cdlm", "full training, aligned rows", "full tra
 
 def parallel(code: str, given: argparse.Namespace, num_pairs: int = 0) -> dict[str, str]:
     """Files of parallel text: "train", lines with a tab, the first `num_pairs` of a fixed shuffle or all; "target", the other side of it;
-    and of every TEST_EVERY-th pair, which is in neither, "test-en" and "test". Pairs longer than LONGEST_PAIR are in none."""
+    and of every TEST_EVERY-th pair "test-en" and "test", no line of which is in the others. Pairs longer than LONGEST_PAIR are in none."""
     import random
 
     from lingraft.files import write_text
@@ -113,7 +117,8 @@ def parallel(code: str, given: argparse.Namespace, num_pairs: int = 0) -> dict[s
     if not all(path.exists() for path in names.values()):
         found = [pair for pair in pairs(code, given) if len("".join(pair).encode()) <= LONGEST_PAIR]
         test = found[TEST_EVERY // 2 :: TEST_EVERY]
-        train = [pair for number, pair in enumerate(found) if number % TEST_EVERY != TEST_EVERY // 2]
+        sides = {side for pair in test for side in pair}
+        train = [pair for pair in found if not sides & {*pair}]
         random.Random(0).shuffle(train)
         texts = [
             (f"{old}\t{new}" for old, new in train[: num_pairs or None]),
@@ -133,7 +138,8 @@ def text(code: str, given: argparse.Namespace) -> str:
 
 
 def changes(system: System, factor: str = "") -> list[str]:
-    """The settings of all trainings, then the system's own. All have as many steps in all; a trial of a factor of the rates has fewer."""
+    """The settings of all trainings, then the system's own. All have as many steps in all; a trial of a factor of the rates has fewer. A
+    first phase that systems share keeps its rate."""
     from lingraft.recipe import load_recipe
 
     shared = ["text.normalisation=NFC", *VOCABULARY, f"tokenizer.size={JOINT_SIZE}", f"batch={BATCH}", f"length={LENGTH}"]
@@ -141,8 +147,9 @@ def changes(system: System, factor: str = "") -> list[str]:
     own = load_recipe(system.recipe).phases
     for name, phase in own.items():
         told = {"steps": STEPS.get(name, 0), "learning_rate": RATES.get(name, RATES["commonality"])} if len(own) > 1 else plain()
-        if factor:
-            told |= {"steps": told["steps"] // 5, "learning_rate": float(told["learning_rate"]) * float(factor)}
+        shares = not factor and name == "commonality" and system.keeps == name
+        told["learning_rate"] = float(told["learning_rate"]) * (1.0 if shares else float(factor or system.rate))
+        told["steps"] //= 5 if factor else 1
         if phase.trains:
             shared += [f"phases.{name}.{key}={value}" for key, value in {**told, "dropout": 0.0}.items()]
         if phase.next_sentence:  # the English model has no head for it
@@ -229,7 +236,7 @@ def told(run: Any) -> dict[str, Any]:
     scores = {line["name"]: line for line in run.lines("scores.jsonl") if line["model"] == "final"}
     facts = {"rows": run.origin, "mapping": run.facts.get("mapping"), "pairs": run.facts.get("alignments", {}).get("kept")}
     named = {name: scores[name]["value"] for name in (*BITS, "mrr")}
-    seconds = {"seconds": run.facts["seconds"], "phase_seconds": run.facts["phase_seconds"]}
+    seconds = {name: run.facts.get(name, {}) for name in ("seconds", "phase_seconds", "preparation_seconds")}
     if facts["pairs"] and "to-target" in seconds["phase_seconds"]:
         facts["lines"] = min(facts["pairs"], LINES_SEEN)
     return {**named, "predicted": scores["bits_per_subword"]["n"], **seconds, **{key: value for key, value in facts.items() if value}}

@@ -33,9 +33,16 @@ def pictures(run: "Record") -> dict[str, Any]:
 
 
 def sizes(runs: Sequence["Record"]) -> list[tuple[float, float]]:
-    """Pairs of parallel text and bits per subword of the finished model, of each run; nothing where one lacks either."""
-    found = [((run.about.get("parallel") or {}).get("pairs"), run.run.scores.get("bits_per_subword")) for run in runs]
-    return [] if any(None in point for point in found) else found  # type: ignore[return-value]
+    """Pairs of parallel text, those good enough where a phase asks for links, and bits per subword of the finished model, of each run;
+    nothing where one lacks either, or has another recipe or vocabulary: then it is not the text alone that differs."""
+    found = [(_pairs(run), run.run.scores.get("bits_per_subword")) for run in runs]
+    alike = len({(run.about.get("recipe"), str(_recipe(run).get("tokenizer"))) for run in runs}) == 1
+    return found if alike and not any(None in point for point in found) else []  # type: ignore[return-value]
+
+
+def _pairs(run: "Record") -> int | None:
+    told = run.about.get("alignments") or {}
+    return told.get("kept", (run.about.get("parallel") or {}).get("pairs"))  # type: ignore[no-any-return]
 
 
 def _recipe(run: "Record") -> dict[str, Any]:
@@ -65,9 +72,10 @@ def keeps_rows(run: "Record") -> bool:
 
 
 def phases(run: "Record") -> list[dict[str, Any]]:
-    """What each phase has cost, in the order of training (TreLM, table 4); its settings as recipe.toml has them."""
-    named = _recipe(run).get("phases", {})
-    seconds, rows, trained, done = run.about.get("phase_seconds") or {}, [], {}, 0
+    """What was made before training, and each phase, has cost, in order (TreLM, table 4); settings as recipe.toml has them."""
+    named, before = _recipe(run).get("phases", {}), run.about.get("preparation_seconds") or {}
+    rows: list[dict[str, Any]] = [{"name": name, "seconds": spent} for name, spent in before.items()]
+    seconds, trained, done = run.about.get("phase_seconds") or {}, {}, 0
     for name in dict.fromkeys(record.get("phase") for record in run.metrics):  # as they were trained: halves may change places
         own = [record for record in run.metrics if record.get("phase") == name]
         trained[name] = {"tokens": max(record["tokens"] for record in own) - done, "steps": max(record["step"] for record in own)}

@@ -12,7 +12,7 @@ from lingraft.evaluate.table import TASKS
 from lingraft.evaluate.task import TaskSettings
 from lingraft.evaluation import Exam, digests, forget_attempts, learn, learner_of, read_examples, versions
 from lingraft.files import atomic_folder, files_digest, is_main_process, locked, read_json, write_json
-from lingraft.model.adapters import save_adapters
+from lingraft.model.adapters import kind_of, save_adapters
 from lingraft.model.load import load_config
 from lingraft.model.parts import body_fingerprint, input_fingerprints, parameters_of, set_trainable, word_matrices
 from lingraft.recipe import changed
@@ -103,6 +103,7 @@ def _learn(exam: Exam, run: Run, inputs: dict[str, Any], seed: int, options: Opt
         learner.model.save_pretrained(temporary)
         save_adapters(learner.model, temporary)
         learner.tokenizer.save_pretrained(temporary)
-    write_json(run.path / FINETUNE, {**inputs, "labels": learner.labels, **facts, "versions": versions()})
+    told = {**inputs, "adapters": kind_of(learner.model), "labels": learner.labels, **facts, "versions": versions()}
+    write_json(run.path / FINETUNE, told)
     run.finish("fine-tuning")
     forget_attempts(run.path)

@@ -34,6 +34,7 @@ from lingraft.tongues import Tongues
 from lingraft.train import checkpoint
 from lingraft.train.data import Lessons
 from lingraft.train.loop import Options, Speed, train
+from lingraft.train.pairs import speaks
 from lingraft.train.settings import ALIGNING, MEAN, REST, PhaseSettings
 from lingraft.vectors.tokens import insist, of_both
 
@@ -122,6 +123,12 @@ def check_surgery(request: Request, source: Source) -> None:
         adapters.check(source.model, settings.adapters)
     if settings.bare_begin:
         check_bare_begin(source.model, begin_id(source))
+    for name, phase in request.recipe.phases.items():
+        if speaks(source.model) and ALIGNING & set(phase.objectives):
+            raise RecipeError(
+                f"Phase {name!r} has the objective {phase.objective!r}, which does not tell the model a line's language, but "
+                f"{request.model} has language embeddings: it would read the source's lines as the target's. Start from a model without."
+            )
     yet_to_come = {"adapters": settings.adapters != "none", "language": settings.language_embeddings, "trilayer": settings.meets}
     check_phases(request, source.model, leave_out=tuple(part for part, comes in yet_to_come.items() if comes))
 
@@ -154,13 +161,13 @@ def begin_id(source: Source) -> int | None:
 def facts(recipe: Recipe, model: Any) -> dict[str, Any]:
     """What `lingraft swap` asks of a graft: which parts trained, whether positions did, or the body, and its kind of adapters; and what
     the model has between its halves."""
-    trained = _moved(model, recipe.phases.values())
-    every = {part for settings in recipe.phases.values() for parts in settings.all_parts() for part in parts}
-    told = getattr(model.config, "lingraft_adapters", None) if adapters.has_adapters(model) else None
+    phases = [settings for settings in recipe.phases.values() if settings.steps != 0]
+    trained = _moved(model, phases)
+    every = {part for settings in phases for parts in settings.all_parts() for part in parts}
     return {
         "trained_parts": sorted(every),
         "positions": bool(trained & set(parameters_of(model, "positions"))),
-        "adapters": told["kind"] if told else None,
+        "adapters": adapters.kind_of(model),
         "meeting": meeting(model),
         "body_trained": bool(trained & set(parameters_of(model, "body"))),
     }

@@ -34,9 +34,11 @@ def grafts(folder: str | Path) -> list[dict[str, Any]]:
 
 
 def _fits(graft: dict[str, Any], task: dict[str, Any]) -> bool:
-    """Whether the bodies are the same, what stands before them is, and positions that the graft brings are for ones that stayed."""
+    """Whether the bodies are the same, what stands before them is, positions that the graft brings are for ones that stayed, and adapters
+    of the task model's own language have others to stand in for them."""
     shared = graft["body"] == task["body"] and share_inputs(task[INPUTS], graft[INPUTS], graft["positions"])
-    return bool(shared and (not graft["positions"] or "positions" in task["frozen"]))
+    replaces = task["adapters"] in (None, graft["adapters"])
+    return bool(shared and replaces and (not graft["positions"] or "positions" in task["frozen"]))
 
 
 def _is_ours(path: Path) -> bool:
@@ -54,7 +56,7 @@ def _entries(path: Path) -> Iterator[dict[str, Any]]:
         yield empty | {"kind": "swapped"} | {name: told[name] for name in ("language", "task", "body", "positions", "adapters")}
     elif (path / FINETUNE).is_file():
         told = read_json(path / FINETUNE)
-        own = {name: told.get(name) for name in ("task", "body", "frozen", INPUTS)}
+        own = {name: told.get(name) for name in ("task", "body", "frozen", "adapters", INPUTS)}
         yield empty | {"kind": "task", "development": _best(told)} | own
     elif (path / FACTS).is_file():
         yield empty | _of_run(Run(path))

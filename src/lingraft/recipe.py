@@ -71,9 +71,16 @@ class Recipe(BaseModel):
             raise RecipeError(
                 "A recipe for `lingraft pretrain` has parallel text for the objective tlm only, beside 'auto', 'mlm' and 'clm'."
             )
+        parts = {part for phase in self.phases.values() for named in (*phase.all_parts(), phase.freeze) for part in named}
+        if self.verb == "pretrain" and "new" in parts:
+            raise RecipeError("A recipe for `lingraft pretrain` has no new tokens beside old ones: train 'words', not 'new'.")
         if self.verb == "pretrain" and self.surgery.meets:
             raise RecipeError(
                 "A recipe for `lingraft pretrain` has no source's language: surgery.trilayer and language_embeddings are false."
+            )
+        if not self.surgery.mid_embeddings and not self.surgery.meets:
+            raise RecipeError(
+                "surgery.mid_embeddings = false is of a model that re-orders states: set trilayer or language_embeddings, too."
             )
         for name, phase in self.phases.items():
             if "cdlm" in phase.objectives and not self.surgery.meets:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
@@ -194,6 +195,13 @@ class Run:
         """Add to a table in run.json."""
         with self.changing():
             self.note(**{name: {**self.facts.get(name, {}), key: value}})
+
+    @contextlib.contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Note what a stage before training takes, in seconds."""
+        began = time.monotonic()
+        yield
+        self.note_in("preparation_seconds", stage, time.monotonic() - began)
 
     def spend(self, phase: str, seconds: float | None) -> None:
         """Count `seconds` of training for a phase; None: forget those it has."""

@@ -158,7 +158,8 @@ def _links(request: Request, run: Run, lines: tuple[Shards, Shards] | None) -> L
         return None
     with first():
         if not run.begin("alignments", {"settings": settings_of(request.recipe)["alignments"]}):
-            run.note(alignments=link(*lines, request.recipe.alignment, folder))
+            with run.timed("alignments"):
+                run.note(alignments=link(*lines, request.recipe.alignment, folder))
             run.finish("alignments")
     return Linked.open(folder)
 
@@ -178,13 +179,15 @@ def rows(request: Request, run: Run, source: Source, spoken: Tongues, texts: Tex
                 settings, source.tokenizer, made, num_old, shards, texts.target, texts.source, texts.parallel, given, request.seed,
                 source.model, spoken.source.shards if spoken.source and spoken.target.ids is None else None,
             )  # fmt: skip
-            if settings.method == AUTO:
-                found, output, table = race(aids, _course(request, source, made, shards, options))
-                run.note(race=table)
-            else:
-                found, output = aids.rows(settings.method), aids.rows(settings.output) if settings.output else None
+            with run.timed("rows"):
+                if settings.method == AUTO:
+                    found, output, table = race(aids, _course(request, source, made, shards, options))
+                    run.note(race=table)
+                else:
+                    found, output = aids.rows(settings.method), aids.rows(settings.output) if settings.output else None
+                extra = beside(request, run, source, spoken)
             with atomic_write(run.path / ROWS_FILE) as temporary:
-                save_rows(Rows(found, output, beside(request, run, source, spoken)), temporary)
+                save_rows(Rows(found, output, extra), temporary)
             own = request.recipe.tokenizer.vocabulary == "disjoint" or request.recipe.aligns  # each side in its language's own pieces
             pictures.keep(run, aids, found, disjoint=own, words=request.examples)
             run.note(origin=found.counts(), **aids.notes)

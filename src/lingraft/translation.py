@@ -132,6 +132,8 @@ def opened(run: str | Path, *, to_source: bool = False, phase: str = "") -> Read
     """The model of a run or of a folder, ready to read. Raises ModelError where it does not predict masked words, RunError for a phase
     that the run has not done, or without a second language to translate into."""
     folder = model_folder(str(run))
+    if (Path(run) / RECIPE).is_file() and not Run(run).is_complete("model"):
+        raise RunError(f"{run} is not finished. Run the same `lingraft transfer` command again: it goes on where it stopped.")
     if kind_of(config := load_config(folder)) != "mlm":
         raise ModelError(f"{run} predicts the next word. Translations are read off masked language models.")
     model, missing = load_model(folder, "mlm", seed=0)

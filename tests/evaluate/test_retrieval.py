@@ -10,6 +10,8 @@ from lingraft.errors import ModelError, TextError
 from lingraft.evaluate.bootstrap import combined_interval, interval, summary
 from lingraft.evaluate.retrieval import accuracies, baseline, hits, read_pairs, retrieval_scores, sentence_vectors
 from lingraft.model.load import load_source
+from lingraft.model.trilayer import insert_trilayer
+from lingraft.vectors.contextual import contextual_links
 
 
 def test_planted_translations_are_found_both_ways():
@@ -45,6 +47,23 @@ def test_vectors_are_means_over_pieces_whatever_the_padding(pico, world):
     assert not found[-1].any()
     with pytest.raises(ModelError, match="no layer 3"):
         sentence_vectors(source.model, source.tokenizer, lines, layer=3)
+
+
+def test_a_model_is_told_which_side_is_the_sources(pico, world):
+    source = load_source(str(pico("bert")), seed=0)
+    insert_trilayer(source.model, ["en", "de"], seed=0)
+    model, lines = source.model.eval(), world.plain.read_text().splitlines()[:3]
+    found = sentence_vectors(model, source.tokenizer, lines, layer=0, is_source=True)
+    with torch.no_grad():
+        inputs = source.tokenizer(lines[0], return_tensors="pt")
+        states = model.base_model(**inputs, languages=torch.zeros_like(inputs["input_ids"]), output_hidden_states=True).hidden_states[0]
+    torch.testing.assert_close(found[0], states[0, 1:-1].mean(dim=0), rtol=1e-4, atol=1e-5)
+    pairs = [(line, line) for line in lines]
+    links = list(contextual_links(model.base_model, source.tokenizer, pairs, 0))
+    with torch.no_grad():
+        model.base_model.embeddings.language_embeddings.weight[0] = 1e4  # then all of the source's words are alike
+    assert list(contextual_links(model.base_model, source.tokenizer, pairs, 0)) != links
+    assert not torch.allclose(found, sentence_vectors(model, source.tokenizer, lines, layer=0))
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2"])

@@ -145,6 +145,20 @@ def test_frozen_rows_keep_their_bytes(part: str, rows: slice, tmp_path: Path):
     assert not changed[rows].any()
 
 
+def test_lamb_measures_only_the_rows_that_train(tmp_path: Path):
+    """How large frozen rows are does not change how far the others move."""
+    moves = []
+    for factor in (1.0, 100.0):
+        model = new_model()
+        with torch.no_grad():
+            model.get_input_embeddings().weight[5:] *= factor
+            before = model.get_input_embeddings().weight[:5].clone()
+        settings = SETTINGS.model_copy(update={"train": ["specials"], "optimizer": "lamb", "weight_decay": 0.0})
+        run(tmp_path / str(factor), settings, model=model, total=2)
+        moves.append(float((model.get_input_embeddings().weight[:5] - before).detach().norm()))
+    assert 0 < moves[1] < 2 * moves[0]
+
+
 def test_staged_unfreezing_switches_parts(tmp_path: Path):
     seen: list[tuple[int, set[str]]] = []
     model = new_model()

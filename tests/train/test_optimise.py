@@ -7,7 +7,7 @@ import pytest
 import torch
 import transformers
 
-from lingraft.train.optimise import build_optimizer, learning_rate
+from lingraft.train.optimise import Lamb, build_optimizer, learning_rate
 from lingraft.train.settings import OptimiserSettings
 
 SCHEDULES = {
@@ -60,6 +60,19 @@ def test_lamb_leaves_weights_that_begin_at_zero_unscaled_steps():
         weight.weight.grad = torch.ones(1, 2)
         optimizer.step()
         torch.testing.assert_close(weight.weight.detach(), torch.full((1, 2), -0.1 * count))
+
+
+def test_lamb_moves_rows_as_it_would_without_those_that_stay():
+    moves = []
+    for weight in (torch.ones(2, 3), torch.cat([torch.ones(2, 3), torch.full((50, 3), 9.0)])):
+        parameter = torch.nn.Parameter(weight)
+        optimizer = Lamb([parameter], lr=0.1, betas=(0.9, 0.99), eps=1e-6, weight_decay=0.1)
+        optimizer.rows = {parameter: slice(0, 2)}
+        parameter.grad = torch.zeros_like(weight)
+        parameter.grad[:2] = torch.tensor([[1.0, 2.0, -3.0], [-1.0, 0.5, 2.0]])
+        optimizer.step()
+        moves.append(parameter.detach()[:2])
+    torch.testing.assert_close(*moves)
 
 
 @pytest.mark.parametrize("name", ["adamw", "lamb"])

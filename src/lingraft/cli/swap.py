@@ -16,6 +16,7 @@ def swap(
     """Give a task model another language, without training: the graft's rows in place of its own."""
     import json
 
+    from lingraft.model.adapters import MERGED
     from lingraft.swap import swap as run_swap
 
     told = run_swap(task_model, graft=graft, out=out, force=force)
@@ -26,5 +27,5 @@ def swap(
     print(f"model   {out}: {told['task'] or 'a task'} in {told['language']}")
     print(f"graft   {', '.join(['rows', *more])} of {told['graft']}")
     print(f"kept    body, head and the rows of {told['special_rows']} special tokens of {told['task_model']}")
-    if told["adapters"]:
+    if told["adapters"] and told["adapters"] not in MERGED:
         print("Load it with lingraft.load: its adapters are in adapters.safetensors.")

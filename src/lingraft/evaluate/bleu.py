@@ -20,7 +20,7 @@ def cut(language: str) -> str:
 
 def bleu(found: Sequence[str], right: Sequence[str], language: str, *, lowercase: bool = False) -> dict[str, float]:
     """From 0 to 100: `bleu_1` … `bleu_4`, of n-grams up to that length with the brevity penalty, and `precision_1` … `precision_4`, the
-    shares of the n-grams of one length that the references have. bleu_4 is what is called BLEU.
+    shares of the n-grams of one length that the references have, not smoothed. bleu_4 is what is called BLEU.
 
     found, right: translations and references, line by line. lowercase: case does not count, for a tokenizer that folds it. TreLM's table 6
     says BLEU-1/2/3/4, but its NMT rows look like precisions, as sacrebleu prints them: as such, they make the BLEU (35 and 23) that NMT
@@ -36,7 +36,8 @@ def bleu(found: Sequence[str], right: Sequence[str], language: str, *, lowercase
         ).score
         for n in range(1, LONGEST + 1)
     }
-    return values | {f"precision_{n}": told.precisions[n - 1] for n in range(1, LONGEST + 1)}
+    shares = zip(told.counts, told.totals, strict=True)
+    return values | {f"precision_{n}": 100 * count / max(1, total) for n, (count, total) in enumerate(shares, 1)}
 
 
 def signature(language: str, *, lowercase: bool = False) -> str:

@@ -12,6 +12,7 @@ import torch
 from lingraft.errors import ModelError, TextError
 from lingraft.evaluate.task import collate
 from lingraft.model.parts import longest_input
+from lingraft.model.trelm import told_language
 from lingraft.text.parallel import Pair, resolve_parallel
 from lingraft.text.read import open_bytes
 from lingraft.vectors.neighbours import csls as by_csls
@@ -54,11 +55,12 @@ def _lines(path: Path) -> list[str]:
 
 
 @torch.no_grad()
-def sentence_vectors(model: Any, tokenizer: Any, texts: Sequence[str], layer: int | None = None) -> torch.Tensor:
+def sentence_vectors(model: Any, tokenizer: Any, texts: Sequence[str], layer: int | None = None, is_source: bool = False) -> torch.Tensor:
     """(n, dim) float32: the mean of a layer's states over the pieces of each text, specials left out; zeros for a text without any.
 
     layer: 0 for the embeddings, by default the one at two thirds of the depth, the 8th of 12. model: in evaluation mode; texts longer
-    than its input are cut. Raises ModelError where there is no such layer.
+    than its input are cut. is_source: the texts are in the source's language, which a model with language embeddings is told. Raises
+    ModelError where there is no such layer.
     """
     depth = model.config.num_hidden_layers
     layer = round(depth * 2 / 3) if layer is None else layer
@@ -74,6 +76,7 @@ def sentence_vectors(model: Any, tokenizer: Any, texts: Sequence[str], layer: in
         part = order[start : start + BATCH]
         batch = collate([items[i] for i in part], tokenizer.pad_token_id or 0, next(model.parameters()).device)
         weights = batch.pop("text").unsqueeze(2).float()
+        batch |= told_language(model, batch["input_ids"], is_source)
         states = model.base_model(**batch, output_hidden_states=True).hidden_states[layer].float()
         found[part] = ((states * weights).sum(dim=1) / weights.sum(dim=1)).cpu()
     return found
@@ -116,7 +119,7 @@ def retrieval_scores(
     if source_model.config.hidden_size != model.config.hidden_size:
         widths = f"{source_model.config.hidden_size} and {model.config.hidden_size}"
         raise ModelError(f"States of {widths} numbers cannot be compared. Give a source model of the same width, such as the one grafted.")
-    sources = sentence_vectors(source_model, source_tokenizer, [one for one, _ in pairs], layer)
+    sources = sentence_vectors(source_model, source_tokenizer, [one for one, _ in pairs], layer, is_source=True)
     targets = sentence_vectors(model, tokenizer, [other for _, other in pairs], layer)
     return accuracies(hits(sources, targets, csls))
 

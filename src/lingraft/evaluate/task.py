@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from lingraft.errors import RecipeError
 from lingraft.train.settings import TrainingSettings
 
 Array = npt.NDArray[Any]
@@ -33,6 +34,12 @@ class TaskSettings(TrainingSettings):
     noise: float = Field(0.0, ge=0, description="standard deviation of noise on embeddings in training (0.075: Artetxe et al. 2020)")
     noise_relative: bool = Field(False, description="noise in parts of the root mean square of each table of embeddings")
     stride: int = Field(64, ge=0, description="tokens that neighbouring windows of a long context share")
+
+    @model_validator(mode="after")
+    def _no_new(self) -> "TaskSettings":
+        if any("new" in parts for parts in (*self.all_parts(), self.freeze)):
+            raise RecipeError("The part 'new' is of a transfer: a task model has no new tokens. Use 'words'.")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,14 +108,19 @@ def check(model: Any, kind: str) -> None:
         raise ModelError(f"lingraft has adapters for {', '.join(sorted(PLACES))}, not for the family {family!r}. Use adapters = 'none'.")
     if kind in MERGED:
         _peft()
-    known = model.config.lingraft_adapters["kind"] if has_adapters(model) else kind
-    if known != kind:
+    known = kind_of(model)
+    if known not in (None, kind):
         raise ModelError(f"The model has {known} adapters already: it cannot get {kind} ones too. Start from one without.")
 
 
 def has_adapters(model: Any) -> bool:
     """Whether adapters are in place (those of MERGED that a folder has in its weights are not)."""
     return any(is_adapter(name) for name, _ in model.named_parameters())
+
+
+def kind_of(model: Any) -> str | None:
+    """The kind of the adapters that are in place; None where there are none."""
+    return str(model.config.lingraft_adapters["kind"]) if has_adapters(model) else None
 
 
 def insert(model: Any, kind: str, width: int, seed: int) -> None:

@@ -220,17 +220,19 @@ def _rows_that_train(train: Sequence[str], freeze: Sequence[str]) -> list[str]:
 class FrozenRows:
     """Keeps rows of word matrices, and entries of output biases, as they are, through optimiser steps and weight decay.
 
-    partial: what `set_trainable` returned. ids: "specials" and "new" -> the ids of these rows.
+    partial: what `set_trainable` returned. ids: "specials" and "new" -> the ids of these rows. trained: parameter -> the rows that train.
     """
 
     def __init__(self, model: Any, partial: Mapping[str, list[str]], ids: Mapping[str, npt.NDArray[np.int64]]) -> None:
         self.kept: list[tuple[nn.Parameter, torch.Tensor | slice, torch.Tensor]] = []
+        self.trained: dict[nn.Parameter, torch.Tensor | slice] = {}
         for name, parts in partial.items():
             parameter = dict(model.named_parameters())[name]
             rows = np.arange(parameter.shape[0])
-            trained = [np.setdiff1d(rows, ids["specials"]) if part == "words" else ids[part] for part in parts]
-            stay = _indices(np.setdiff1d(rows, np.concatenate(trained)), parameter.device)
+            train = np.unique(np.concatenate([np.setdiff1d(rows, ids["specials"]) if part == "words" else ids[part] for part in parts]))
+            stay = _indices(np.setdiff1d(rows, train), parameter.device)
             self.kept.append((parameter, stay, parameter.detach()[stay].clone()))
+            self.trained[parameter] = _indices(train, parameter.device)
 
     @property
     def size(self) -> int:

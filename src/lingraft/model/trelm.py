@@ -37,7 +37,7 @@ from transformers.models.xlm_roberta import modeling_xlm_roberta
 from lingraft.model.parts import position_tables
 from lingraft.model.trelm_configs import CONFIGS
 
-TARGET = 1  # number of the target's language
+SOURCE, TARGET = 0, 1  # numbers of the languages
 INPUTS = ("languages", "alignment", "target_mask", "target_language")
 FAMILIES = {"Bert": modeling_bert, "Roberta": modeling_roberta, "XLM": modeling_xlm, "XLMRoberta": modeling_xlm_roberta}
 HEADS: dict[str, tuple[Any, ...]] = {
@@ -110,6 +110,11 @@ def meet(
         added = added if spoken is None else added + spoken(target_language)
     words = words if spoken is None else words + spoken(languages)
     return Meeting(words, positions, order, added, target_mask, base.placeholder["weight"])
+
+
+def told_language(model: Any, ids: torch.Tensor, is_source: bool) -> dict[str, torch.Tensor]:
+    """The input `languages` (batch, length) for texts of the source's language, where a model is told it; else nothing needs saying."""
+    return {"languages": torch.full_like(ids, SOURCE)} if is_source and language_tables(model) else {}
 
 
 def counted(table: nn.Embedding, real: torch.Tensor) -> torch.Tensor:

@@ -82,6 +82,11 @@ def objectives_of(settings: Any, kind: str) -> list[str]:
         return [kind]
     if kind == "clm" and names != ["clm"]:
         raise RecipeError(f"A phase asks for objective {settings.objective}, but the source is a causal model. Use objective = 'auto'.")
+    if kind == "mlm" and "clm" in names:
+        raise RecipeError(
+            f"A phase asks for objective {settings.objective}, but the source is a masked model, which sees the tokens that it is to "
+            "predict. Use objective = 'auto'."
+        )
     if settings.batch % len(names) and not settings.in_turn:
         raise RecipeError(f"batch = {settings.batch} cannot be split between the objectives {' and '.join(names)}. Use an even one.")
     return names

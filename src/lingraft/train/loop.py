@@ -29,7 +29,7 @@ from lingraft.train.allocator import keep_memory
 from lingraft.train.alone import Alone
 from lingraft.train.data import Material
 from lingraft.train.fast import fast_dropout
-from lingraft.train.optimise import build_optimizer, learning_rate
+from lingraft.train.optimise import Lamb, build_optimizer, learning_rate
 from lingraft.train.settings import TrainingSettings
 from lingraft.train.tracking import check_tracker, numbers, tracked
 
@@ -254,7 +254,10 @@ def _enter_segment(phase: Phase, step: int) -> None:
     parts = found[max(first for first in found if first <= step)]
     partial = let_train(phase.model, parts, phase.settings)
     tie = tied_begin(phase.model)
-    phase.kept = [*([FrozenRows(phase.model, partial, phase.data.rows)] if partial else []), *([tie] if tie else [])]
+    frozen = FrozenRows(phase.model, partial, phase.data.rows)
+    phase.kept = [*([frozen] if partial else []), *([tie] if tie else [])]
+    if isinstance(phase.optimizer, Lamb):
+        phase.optimizer.rows = frozen.trained
     phase.wrapped = phase.accelerator.prepare(phase.network)
 
 

@@ -1,7 +1,8 @@
 """Optimisers and learning-rate schedules."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -14,8 +15,11 @@ class Lamb(torch.optim.Optimizer):
     """LAMB (You et al. 2020, algorithm 2): Adam's step with decay, scaled per tensor by the ratio of the norms of weights and step.
 
     The paper's scaling function of the weights' norm is the identity here. The steps of vectors (biases, norms) and of matrices that begin
-    at 0 are Adam's own: what is almost 0 would stay so, since its steps would be as small as it is.
+    at 0 are Adam's own: what is almost 0 would stay so, since its steps would be as small as it is. rows: of matrices of which only some
+    rows train, these: both norms are theirs, so that they move as they would without the others.
     """
+
+    rows: Mapping[Any, torch.Tensor | slice] = MappingProxyType({})
 
     def __init__(self, params: Iterable[Any], lr: float, betas: tuple[float, float], eps: float, weight_decay: float) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
@@ -40,7 +44,8 @@ class Lamb(torch.optim.Optimizer):
         denominator = (state["exp_avg_sq"] / (1 - beta2**count)).sqrt_().add_(group["eps"])
         update = state["exp_avg"] / (1 - beta1**count) / denominator + group["weight_decay"] * parameter
         if state.get("scaled", True):  # checkpoints of before have no such note
-            weight_norm, update_norm = parameter.norm(), update.norm()
+            rows = self.rows.get(parameter, slice(None))
+            weight_norm, update_norm = parameter[rows].norm(), update[rows].norm()
             update *= torch.where((weight_norm > 0) & (update_norm > 0), weight_norm / update_norm, torch.ones_like(weight_norm))
         parameter.add_(update, alpha=-group["lr"])
 

@@ -180,5 +180,5 @@ class LinkSettings(BaseModel):
         3.0, ge=1, description="pairs are dropped where one side has more than so many times the pieces of the other"
     )
     least_linked: float = Field(
-        0.3, ge=0, le=1, description="pairs are dropped of which less than this share of the pieces, of both sides, is linked in both ways"
+        0.3, ge=0, le=1, description="pairs are dropped of whose shorter side less than this share of the pieces is linked in both ways"
     )

@@ -35,19 +35,25 @@ def contextual_links(
     layer = round(model.config.num_hidden_layers * 2 / 3) if layer is None else layer
     rest, longest = iter(pairs), min(longest or tokenizer.model_max_length, tokenizer.model_max_length)
     while batch := list(islice(rest, BATCH)):
-        sources, targets = (_word_states(model, tokenizer, [pair[side] for pair in batch], layer, longest) for side in (0, 1))
+        sources, targets = (_word_states(model, tokenizer, [pair[side] for pair in batch], layer, longest, side == 0) for side in (0, 1))
         yield from map(_mutual, sources, targets)
 
 
-def _word_states(model: Any, tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], layer: int, longest: int) -> list[Floats]:
+def _word_states(
+    model: Any, tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], layer: int, longest: int, is_source: bool
+) -> list[Floats]:
     """The unit state (words, dim) of every word of each text, cut after `longest` tokens; zeros for a word without a piece."""
     import torch
+
+    from lingraft.model.trelm import told_language
 
     options = {"padding": True, "return_offsets_mapping": True, "return_attention_mask": True, "return_token_type_ids": False}
     encoded = tokenizer(list(texts), truncation=True, max_length=longest, return_tensors="pt", **options)
     offsets = encoded.pop("offset_mapping").numpy()
     with torch.inference_mode():
-        states = model(**encoded.to(model.device), output_hidden_states=True).hidden_states[layer].float().cpu().numpy()
+        inputs = {**encoded.to(model.device)}
+        inputs |= told_language(model, inputs["input_ids"], is_source)
+        states = model(**inputs, output_hidden_states=True).hidden_states[layer].float().cpu().numpy()
     return [_unit(_pieces_of_words(text, places) @ own) for text, places, own in zip(texts, offsets, states, strict=True)]
 
 
