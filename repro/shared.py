@@ -18,8 +18,8 @@ Number = tuple[float, float]
 """A mean, and its standard error over fine-tuning seeds (0: one training)."""
 SIZE, LENGTH, BATCH, CHARACTERS = 8_000, 128, 16, 10_000_000
 BODY_STEPS, BODY_RATE = 1000, "3e-4"
-TRIAL_STEPS, ALONE_TRIAL = 150, 1200
-"""Of a trial of a rate; of a model that begins with nothing, which after the former knows no more than how frequent words are."""
+TRIAL_STEPS, ALONE_TRIAL = 150, 300
+"""Of a trial of a rate; of a model that begins with nothing."""
 
 
 def text(name: str, files: Sequence[str], given: argparse.Namespace, characters: int | None = None) -> str:

@@ -20,7 +20,7 @@ from shared import text as text_of
 from systems import ALIGNED, BODIES, FULL, SYSTEMS, TRIED, TWINS, System
 from tables import print_tables
 
-ALONE_STEPS, ALONE_RATE, SEEDS = 5000, "5e-4", 3
+ALONE_STEPS, ALONE_RATE, SEEDS = 2000, "1e-3", 3
 VOCABULARY = ("tokenizer.algorithm=wordpiece", "tokenizer.lowercase=true", "tokenizer.strip_accents=false")
 """Of all, so that they differ in what is asked only; WordPiece, since the words of treebanks stand alone, marks among them."""
 TEXTS = {
@@ -77,10 +77,11 @@ def body(name: str, code: str, given: argparse.Namespace, trial: str = "") -> An
 
 
 def alone(code: str, given: argparse.Namespace, trial: str = "") -> Any:
-    """The finished run of a small model from scratch that knows `code` only (section 5)."""
+    """The finished run of a small model from scratch that knows `code` only (section 5). It predicts the next token: one that predicts
+    masked ones knew after 10 million tokens of English no more than how frequent they are (6.34 nats a token; this one after 0.7: 6.03)."""
     import lingraft
 
-    shape = [f"architecture.positions={LENGTH}", "architecture.dropout=0.0"]
+    shape = ["architecture.family=gpt2", f"architecture.positions={LENGTH}", "architecture.dropout=0.0", "phases.train.next_sentence=false"]
     return lingraft.pretrain(
         [f"{code}={text(code, given)}"],
         recipe="pretrain",

@@ -115,5 +115,5 @@ TRIED = {
     "JointPair, joint: pos": ("2e-4", "5e-4"),
     "JointPair, joint: ner": ("1e-4", "2e-4"),
 }
-"""Learning rates, each tried by TRIAL_STEPS of German (tasks: by one seed in English; what begins with nothing, by ALONE_TRIAL, since
-after so few it knows how frequent words are); the best is the one above."""
+"""Learning rates, each tried by TRIAL_STEPS of German (tasks: by one seed in English; what begins with nothing, by ALONE_TRIAL);
+the best is the one above."""
