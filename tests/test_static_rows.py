@@ -16,6 +16,7 @@ from lingraft.aids import used
 from lingraft.embeddings import NewRows
 from lingraft.embeddings.settings import RowSettings
 from lingraft.errors import LingraftWarning, RecipeError
+from lingraft.evaluation import evaluate
 from lingraft.model.parts import output_biases, word_matrices
 from lingraft.train.loop import Options
 from lingraft.vectors.adversarial import AdversarialSettings
@@ -96,6 +97,28 @@ def test_mapped_rows_are_those_of_the_same_word(
     assert {line["model"] for line in run.lines("scores.jsonl")} == {"initial", "final"}
     ids = torch.tensor([[5, 6, 7]])
     assert torch.isfinite(new(input_ids=ids).logits).all()
+
+
+def test_a_task_learnt_on_mapped_rows_serves_the_other_language(english: Callable[[str], Path], spoken: World, tmp_path: Path):
+    """CLWE to its end, on rows narrower than the body: the tag drawn for a word is that of its cipher too."""
+    lines = [line.split() for line in spoken.plain.read_text().splitlines() if line][:400]
+    words = sorted({word for line in lines for word in line})
+    tags = dict(zip(words, np.random.default_rng(0).choice(["A", "B", "C"], size=len(words)), strict=True))
+    places = {}
+    for name, some, letters in (("train", lines[:300], str), ("en", lines[300:], str), ("de", lines[300:], World.encipher)):
+        rows = ["\n".join(f"{i}\t{letters(w)}\t_\t{tags[w]}\t_\t_\t0\t_\t_\t_" for i, w in enumerate(line, 1)) for line in some]
+        places[name] = tmp_path / f"{name}.conllu"
+        places[name].write_text("\n\n".join(rows) + "\n\n")
+    changes = ["steps=140", "batch=16", "learning_rate=1e-2", "precision=float32"]
+    source, task = english("electra"), tmp_path / "task"
+    lingraft.finetune(str(source), task="pos", train=str(places["train"]), freeze=["embeddings"], changes=changes, out=task)
+    lingraft.swap(task, graft=mapped(source, spoken, tmp_path / "graft").path, out=tmp_path / "swapped")
+    reached = {
+        code: evaluate(str(model), task="pos", evaluation=[f"{code}={places[code]}"], out=tmp_path / code)["scores"]["accuracy"]["mean"]
+        for code, model in (("en", task), ("de", tmp_path / "swapped"))
+    }
+    majority = max(np.mean([tags[word] == tag for line in lines[300:] for word in line]) for tag in "ABC")
+    assert reached["en"] > majority + 0.15 and reached["de"] > reached["en"] - 0.1
 
 
 def test_rows_drawn_at_random_cannot_be_mapped_and_a_study_may_have_them_all_the_same(

@@ -122,7 +122,7 @@ def _encode(documents: Iterable[list[str]], tokenizer: PreTrainedTokenizerBase, 
     word_bytes: list[int] = []
     joined: list[bool] = []
     for lines in documents:
-        encoded = tokenizer(lines, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True)
+        encoded = tokenizer(lines, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True, verbose=False)
         for line, line_ids, offsets in zip(lines, encoded["input_ids"], encoded["offset_mapping"], strict=True):
             spans, places = word_spans(line), np.array(offsets, dtype=np.int64).reshape(-1, 2)
             ends = np.array([end for _, end in spans], dtype=np.int64)

@@ -95,7 +95,7 @@ def _pieces(tokenizer: Any, sentences: Sequence[str], reader: Reader) -> Iterato
     if not sentences:
         return
     room = reader.length - len(reader.prefix) - len(reader.suffix)
-    encoded = tokenizer(list(sentences), add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True)
+    encoded = tokenizer(list(sentences), add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True, verbose=False)
     for number, (sentence, ids, offsets) in enumerate(zip(sentences, encoded["input_ids"], encoded["offset_mapping"], strict=True)):
         starts = np.array([start for start, _ in offsets], dtype=np.int64)
         words = np.searchsorted([end for _, end in word_spans(sentence)], starts, side="right")
@@ -168,7 +168,7 @@ def likelihoods(model: Any, tokenizer: Any, lines: Sequence[str], kind: Kind) ->
         nats = sentence_scores(model, tokenizer, lines, kind, style)
         found[f"pseudo_log_likelihood{ending}"] = float(nats.mean())
         found[f"pseudo_bits_per_byte{ending}"] = -float(nats.sum()) / math.log(2) / num_bytes
-    num_tokens = sum(map(len, tokenizer(list(lines), add_special_tokens=False)["input_ids"]))
+    num_tokens = sum(map(len, tokenizer(list(lines), add_special_tokens=False, verbose=False)["input_ids"]))
     found["pseudo_perplexity"] = math.exp(-found["pseudo_log_likelihood_original"] * len(lines) / max(num_tokens, 1))
     return found
 

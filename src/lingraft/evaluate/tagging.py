@@ -63,7 +63,7 @@ def _spaces(tokenizer: Any) -> set[int]:
 def encode_words(words: Sequence[str], tokenizer: Any) -> list[list[int]]:
     """The pieces of each word, as they are inside the sentence. One without any gets unknown, or else mask, or 0."""
     texts = [word if number == 0 else f" {word}" for number, word in enumerate(words)]
-    encoded = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+    encoded = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []
     nothing = next((i for i in (tokenizer.unk_token_id, tokenizer.mask_token_id) if i is not None), 0)
     return [ids or [nothing] for ids in encoded]
 

@@ -86,7 +86,7 @@ def runs_of(old: Ints, new: Ints) -> list[Run]:
 
 def _offsets(tokenizer: PreTrainedTokenizerBase, lines: Sequence[str]) -> list[tuple[list[int], Ints]]:
     """Ids of each line, and the (n, 2) begin and end of each token, without the spaces that some tokenizers count to it."""
-    encoded = tokenizer(list(lines), add_special_tokens=False, return_offsets_mapping=True)
+    encoded = tokenizer(list(lines), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     found = []
     for line, ids, offsets in zip(lines, encoded["input_ids"], encoded["offset_mapping"], strict=True):
         texts = [line[begin:end] for begin, end in offsets]

@@ -84,7 +84,7 @@ def marked_states(encoder: Encoder, texts: Sequence[Sequence[str]], spans: Seque
 
 def _shortened(text: str, span: Span, tokenizer: Any, room: int) -> tuple[str, Span]:
     """The part of a text that has at most `room` pieces, its marked word in the middle, and where that is now."""
-    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)["offset_mapping"]
     if len(offsets) <= room:
         return text, span
     middle = next((number for number, (_, end) in enumerate(offsets) if end > span[0]), 0)

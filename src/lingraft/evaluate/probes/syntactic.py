@@ -103,7 +103,9 @@ def difference(good: Sequence[int], bad: Sequence[int], unknown: int | None) -> 
 def masked_margins(model: Any, tokenizer: Any, pairs: Sequence[MinimalPair], length: int) -> Array:
     """(n,) log probability of the grammatical piece minus that of the other; nan where a pair is left out."""
     before, after = specials_around(tokenizer)
-    both = [tokenizer([getattr(pair, side) for pair in pairs], add_special_tokens=False)["input_ids"] for side in ("good", "bad")]
+    both = [
+        tokenizer([getattr(pair, side) for pair in pairs], add_special_tokens=False, verbose=False)["input_ids"] for side in ("good", "bad")
+    ]
     groups: dict[int, list[int]] = defaultdict(list)
     places = [difference(good, bad, tokenizer.unk_token_id) for good, bad in zip(*both, strict=True)]
     for number, place in enumerate(places):
