@@ -109,7 +109,7 @@ TRIED = {
     "JointPair, disjoint": ("3e-4", "6e-4", "1e-3"),
     "JointPair, joint": ("3e-4", "6e-4", "1e-3", "2e-3"),
     "CLWE body": ("3e-4", "6e-4", "1e-3"),
-    "alone": ("5e-4", "1e-3", "2e-3"),
+    "alone": ("2.5e-4", "5e-4", "1e-3", "2e-3"),
     "MonoTrans: pos": ("1e-4", "2e-4", "5e-4", "1e-3"),
     "MonoTrans: ner": ("1e-4", "2e-4", "5e-4"),
     "JointPair, joint: pos": ("2e-4", "5e-4"),
