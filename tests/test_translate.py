@@ -196,6 +196,7 @@ def test_mistakes_are_said(place: Path, pico: Callable[[str], Path], call: Call,
         translate(pico("gpt2"), text=plain)
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "recipe.toml").write_text('extends = "trelm"\n')
+    (tmp_path / "begun" / "run.json").write_text("{}")
     with pytest.raises(RunError, match="is not finished"):
         translate(tmp_path / "begun", text=plain, phase="to-target")
     status, _, error = call("translate", place / "knows", "--text", tmp_path / "none.txt")

@@ -213,6 +213,14 @@ def test_every_parameter_has_a_gradient_and_checkpointing_changes_none(pico: Pic
 
 
 @families
+def test_the_states_of_all_layers_are_given(pico: Pico, family: str):
+    model = grown(pico, family)
+    with torch.no_grad():
+        states = model.base_model(input_ids=IDS, alignment=ORDER[:, :5], output_hidden_states=True).hidden_states
+    assert [len(state[0]) for state in states] == [IDS.shape[1], IDS.shape[1], 5, 5]
+
+
+@families
 def test_predictions_at_chosen_places_of_the_target(pico: Pico, family: str):
     model, order, chosen = grown(pico, family), ORDER[:, :5], torch.tensor([1, 4, 5, 9])
     expected = logits(model, alignment=order).flatten(0, 1)[chosen]

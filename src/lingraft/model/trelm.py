@@ -26,6 +26,7 @@ from transformers import (
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
+    PreTrainedModel,
 )
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions
@@ -234,7 +235,9 @@ def mixed(mixin: type, stock: Any) -> type:
 def grow(model: Any) -> None:
     """Give a model whose config has them its additions, in place, with weights that are yet to be set."""
     base, config = model.base_model, model.config
-    base.__class__ = CLASSES.get(type(base), type(base))
+    if kind := CLASSES.get(type(base)):
+        base.__class__ = kind
+        PreTrainedModel.__init__(kind.__new__(kind), config)  # where transformers notes whose states a class can give
     base.placeholder = nn.ParameterDict({"weight": nn.Parameter(torch.zeros(1, config.hidden_size))})
     if hasattr(base, "encoder"):
         stack: Any = type(base.encoder)

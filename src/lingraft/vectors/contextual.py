@@ -45,14 +45,13 @@ def _word_states(
     """The unit state (words, dim) of every word of each text, cut after `longest` tokens; zeros for a word without a piece."""
     import torch
 
-    from lingraft.model.trelm import told_language
-
     options = {"padding": True, "return_offsets_mapping": True, "return_attention_mask": True, "return_token_type_ids": False}
     encoded = tokenizer(list(texts), truncation=True, max_length=longest, return_tensors="pt", **options)
     offsets = encoded.pop("offset_mapping").numpy()
     with torch.inference_mode():
         inputs = {**encoded.to(model.device)}
-        inputs |= told_language(model, inputs["input_ids"], is_source)
+        if is_source and getattr(model.config, "lingraft_language_embeddings", False):
+            inputs["languages"] = torch.zeros_like(inputs["input_ids"])  # a model that is told its input's language (TreLM)
         states = model(**inputs, output_hidden_states=True).hidden_states[layer].float().cpu().numpy()
     return [_unit(_pieces_of_words(text, places) @ own) for text, places, own in zip(texts, offsets, states, strict=True)]
 
