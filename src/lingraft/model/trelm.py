@@ -237,7 +237,7 @@ def grow(model: Any) -> None:
     base, config = model.base_model, model.config
     if kind := CLASSES.get(type(base)):
         base.__class__ = kind
-        PreTrainedModel.__init__(kind.__new__(kind), config)  # where transformers notes whose states a class can give
+        PreTrainedModel.__init__(object.__new__(kind), config)  # where transformers notes whose states a class can give
     base.placeholder = nn.ParameterDict({"weight": nn.Parameter(torch.zeros(1, config.hidden_size))})
     if hasattr(base, "encoder"):
         stack: Any = type(base.encoder)
