@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -207,11 +208,14 @@ def measure(name: str, task: str, code: str, given: argparse.Namespace) -> dict[
 
 
 def probing(code: str, probe_name: str, given: argparse.Namespace) -> dict[str, Any]:
-    """Section 5: English rows learnt on a body that knows `code` only ("en": the English body itself), probed in English."""
+    """Section 5: English rows learnt on a body that knows `code` only ("en": the English body itself; "none": on one of random weights),
+    probed in English."""
     from lingraft.probing import probe
 
-    source = alone(code, given)
-    run = source if code == "en" else graft(SYSTEMS["MonoTrans"], source, code, "en", given)
+    source, system = alone("de" if code == "none" else code, given), SYSTEMS["MonoTrans"]
+    if code == "none":
+        system = replace(system, changes=("source.weights=random",))
+    run = source if code == "en" else graft(system, source, code, "en", given)
     files = {"evaluation": str(given.data / "eval/syntax/clams.en.tsv.gz"), "changes": []}
     if probe_name == "wic":
         names = {"train": "train", "development": "dev", "evaluation": "test"}
@@ -230,7 +234,9 @@ def cells() -> Iterator[dict[str, str]]:
                 if (code in FULL) != further:
                     yield from ({"system": name, "task": task, "language": code} for task in TASKS)
         if not further:
-            yield from ({"probe": probe_name, "language": code} for code in ("en", *FULL, "es") for probe_name in ("wic", "syntactic"))
+            yield from (
+                {"probe": probe_name, "language": code} for code in ("en", *FULL, "es", "none") for probe_name in ("wic", "syntactic")
+            )
 
 
 def main() -> None:

@@ -112,8 +112,8 @@ TRIED = {
     "alone": ("2.5e-4", "5e-4", "1e-3", "2e-3"),
     "MonoTrans: pos": ("1e-4", "2e-4", "5e-4", "1e-3"),
     "MonoTrans: ner": ("1e-4", "2e-4", "5e-4"),
-    "JointPair, joint: pos": ("2e-4", "5e-4"),
-    "JointPair, joint: ner": ("1e-4", "2e-4"),
+    "JointPair, joint: pos": ("2e-4", "5e-4", "1e-3"),
+    "JointPair, joint: ner": ("1e-4", "2e-4", "5e-4"),
 }
 """Learning rates, each tried by TRIAL_STEPS of German (tasks: by one seed in English; what begins with nothing, by ALONE_TRIAL);
 the best is the one above."""

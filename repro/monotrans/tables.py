@@ -85,7 +85,7 @@ def print_tables(lines: list[dict[str, Any]]) -> None:
         _claim(systems, columns, *claim)
     probes = [line for line in lines if "probe" in line["key"]]
     if probes:
-        print("\nSection 5: English rows on the body of another language (en: the English model itself), x 100\n")
+        print("\nSection 5: English rows on the body of another language (en: the English model itself; none: on random weights), x 100\n")
         _row(["body", "probe", "score", "value", "baseline", "paper"])
         _row(["---"] * 6)
         for line in probes:
