@@ -222,7 +222,9 @@ def probing(code: str, probe_name: str, given: argparse.Namespace) -> dict[str, 
         files = {key: str(given.data / f"eval/wic/{split}.en-en.jsonl.gz") for key, split in names.items()}
         files["changes"] = ["representation=summary"]  # as the paper: of the pair, not of the two words
     found = probe(str(run.path / "model"), probe=probe_name, out=given.out / "probes" / f"{code}-{probe_name}", **files)
-    return {"scores": {name: told["mean"] for name, told in found["scores"].items()}, "baseline": found["baseline"]}
+    (bits,) = (line["value"] for line in run.lines("scores.jsonl") if (line["model"], line["name"]) == ("final", "bits_per_byte"))
+    scores = {name: told["mean"] for name, told in found["scores"].items()}
+    return {"scores": scores, "baseline": found["baseline"], "bits_per_byte": bits}
 
 
 def cells() -> Iterator[dict[str, str]]:

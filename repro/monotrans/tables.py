@@ -24,6 +24,8 @@ PAPER_PROBES = {
     ("syntactic", "accuracy_reflexives"): {"en": 79.2, "de": 53.3, "ru": 75.4, "es": 66.6},
 }
 """Table 4: English alone, and from each language."""
+PROBE_ERRORS = {"wic": {"accuracy": 2.2}, "syntactic": {"accuracy_agreement": 0.8, "accuracy_reflexives": 1.5}}
+"""One standard error of such a score in points, were all pairs drawn alone; those of the syntactic probe come from a few templates."""
 UNTRAINED = "MonoTrans, aligned rows, no training"
 CLAIMS = [
     ("MonoTrans comes near JointPair, disjoint (shown: differences + 5 points)", "MonoTrans", "JointPair, disjoint", -5.0),
@@ -94,6 +96,7 @@ def print_tables(lines: list[dict[str, Any]]) -> None:
                 key = line["key"]
                 paper = PAPER_PROBES.get((key["probe"], score), {}).get(key["language"], "")
                 _row([key["language"], key["probe"], score, f"{100 * value:.1f}", "" if guess is None else f"{100 * guess:.1f}", paper])
+        _probe_claims(probes)
     steps = f"{TRIAL_STEPS} steps each (alone {ALONE_TRIAL:,}; tasks a whole fine-tuning of one seed)"
     print(f"\nLearning rates, {steps}: development text or sentences\n")
     for line in (line for line in lines if "tried" in line["key"]):
@@ -102,6 +105,25 @@ def print_tables(lines: list[dict[str, Any]]) -> None:
     for line in lines:
         print(f"- {', '.join(line['key'].values())}: {line['values']['minutes']:.1f}")
     print(f"- all: {sum(line['values']['minutes'] for line in lines):.0f}")
+
+
+def _probe_claims(probes: list[dict[str, Any]]) -> None:
+    """Whether English rows know English on bodies that never saw it, and whether that is the bodies' doing."""
+    print()
+    for text, probe, score, base in (
+        ("rows on other bodies tell words' senses apart (wic, accuracy - 50)", "wic", "accuracy", ""),
+        ("rows on other bodies know agreement (accuracy - 50)", "syntactic", "accuracy_agreement", ""),
+        ("rows on other bodies know reflexives (accuracy - 50)", "syntactic", "accuracy_reflexives", ""),
+        ("(not in the paper) they know more of agreement than on random weights", "syntactic", "accuracy_agreement", "none"),
+    ):
+        found = {line["key"]["language"]: line["values"]["scores"][score] for line in probes if line["key"]["probe"] == probe}
+        if not base or base in found:
+            least = found[base] if base else 0.5
+            error = PROBE_ERRORS[probe][score] * (2**0.5 if base else 1.0)
+            gains = {code: (100 * (value - least), error) for code, value in found.items() if code not in ("en", "none")}
+            print(f"- {verdict(text, gains)}")
+    bits = {line["key"]["language"]: line["values"]["bits_per_byte"] for line in probes if line["key"]["probe"] == "syntactic"}
+    print(f"- bits a byte of English: {', '.join(f'{code} {value:.3f}' for code, value in bits.items())}")
 
 
 def _key(line: dict[str, Any]) -> tuple[str, str, str]:
