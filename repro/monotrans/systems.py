@@ -72,7 +72,6 @@ SYSTEMS = {
     "MonoTrans, aligned rows": System("en", "monotrans", ALIGNED, WORDS),
     "MonoTrans, aligned rows, no training": System("en", "monotrans", ALIGNED, WORDS, steps=0),
     "JointPair, disjoint": System("disjoint", freeze=WORDS, languages=ALL),
-    "MonoTrans, 4,000 steps": System("en", "monotrans", (), WORDS, languages=ONE, steps=4000),
     "MonoTrans + pos": System("en bare", "monotrans-pos", (), POSITIONS, rate=POSITIONS_RATE),
     "MonoTrans + pos, aligned rows": System("en bare", "monotrans-pos", ALIGNED, POSITIONS, rate=POSITIONS_RATE),
     "MonoTrans + pos, aligned rows, 3e-3": System("en bare", "monotrans-pos", (*ALIGNED, "learning_rate=3e-3"), POSITIONS),

@@ -60,7 +60,6 @@ CLAIMS = [
         0.0,
     ),
     ("(not in the paper) aligned rows help with noise", "+ noise, aligned rows", "+ noise", 0.0),
-    ("(not in the paper) more steps help drawn rows", "MonoTrans, 4,000 steps", "MonoTrans", 0.0),
     ("(not in the paper) aligned rows help with adapters", "+ adapters, aligned rows", "+ adapters", 0.0),
 ]
 """What is said, of which system, against which other, and how much better it must be at least."""
