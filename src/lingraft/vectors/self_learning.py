@@ -1,6 +1,6 @@
 """Self-learning: a map gives pairs of nearest words, these give a better map, and so on (Artetxe et al. 2018, VecMap).
 
-To be done in minutes it is shorter than theirs: they go through 20,000 words again and again, and stop after 50 rounds without a gain of 1e-6.
+To be done in minutes it is shorter than theirs: they go through 20,000 words again and again, until 50 rounds bring no gain of 1e-6.
 """
 
 import torch
