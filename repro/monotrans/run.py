@@ -122,10 +122,11 @@ def fine_tuned(system: System, task: str, code: str, seed: int, given: argparse.
     """The run of a task in English on the body of a system; trial: with this rate."""
     import lingraft
 
-    source = body(system.body, code, given)
+    source, rate = body(system.body, code, given), trial or (system.pos_rate if task == "pos" else "")
     settings = f"{'-'.join(system.freeze) or 'all'}-{system.noise}{'-relative' if system.is_relative else ''}"
+    settings += f"-{rate}" if rate and not trial else ""
     out = folder(given, f"tasks/{source.path.name}-{task}-{settings}-{seed}", trial)
-    changes = [*FINE_TUNING[task], *([f"learning_rate={trial}"] if trial else []), "warmup=0.1", f"length={LENGTH}", "epochs=2"]
+    changes = [*FINE_TUNING[task], *([f"learning_rate={rate}"] if rate else []), "warmup=0.1", f"length={LENGTH}", "epochs=2"]
     lingraft.finetune(
         str(source.path / _english(system)),
         task=task,
