@@ -99,7 +99,7 @@ STOCK = {
 """Ways out to a model that stock transformers reads."""
 TRIALS = dict.fromkeys(
     ("trelm", "full training, aligned rows", "full training, rank rows", "trelm-tlm", "trelm, aligned rows"), ("0.33", "1", "3")
-)
+) | {"full training, aligned rows": ("0.33", "1", "3", "9")}
 """Factors of the learning rates above, each tried with a fifth of the steps. What is not tried has those of TreLM."""
 TASKS = dict.fromkeys(("parsing", "srl"), ("learning_rate=5e-4", "warmup=0.1", "length=128", "accumulation=2", "epochs=10"))
 """128 tokens cut about 1 sentence in 100, or none, into windows, which are read alone; 64 would cut up to 11, with a quarter of words."""
