@@ -2,6 +2,8 @@
 
 python repro/monotrans/run.py --data DATA --out WORK     measures what results.jsonl does not have yet, the first claims first
 python repro/monotrans/run.py --table                    the table beside the paper's, and its claims one by one
+
+All of it takes about eleven hours of one core; --minutes N begins no cell after so many.
 """
 
 import argparse
