@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from lingraft.errors import RecipeError
+from lingraft.train.data import objectives_of
 from lingraft.train.objectives import OBJECTIVES, Vocabulary, choose_masked
+from lingraft.train.settings import PhaseSettings
 
 SIZE, MASK, SPECIALS = 100, 4, np.array([0, 1, 2, 3, 4, 99])
 STARTS = np.arange(SIZE) % 3 == 0  # a third of the tokens begin a word
@@ -86,3 +89,10 @@ def test_the_generator_decides():
     ids = batch()
     assert np.array_equal(masked(ids, seed=4).inputs, masked(ids, seed=4).inputs)
     assert not np.array_equal(masked(ids, seed=4).inputs, masked(ids, seed=5).inputs)
+
+
+def test_a_masked_model_is_not_asked_for_what_it_sees():
+    assert objectives_of(PhaseSettings(objective="mlm"), "mlm") == ["mlm"]
+    for objective in ("clm", "mlm+clm"):
+        with pytest.raises(RecipeError, match="sees the tokens that it is to predict"):
+            objectives_of(PhaseSettings(objective=objective), "mlm")
