@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from conftest import World
 from transformers import AutoTokenizer
 
@@ -74,3 +75,16 @@ def times(run: Path) -> dict[str, int]:
     return {
         str(file.relative_to(run)): file.stat().st_mtime_ns for file in run.rglob("*") if file.is_file() and not file.name.endswith(".lock")
     }
+
+
+def tagged(world: World, folder: Path) -> tuple[dict[str, Path], float]:
+    """Files train, en and de (the cipher) of sentences, each word with the tag drawn for it; and the share of the most frequent tag."""
+    lines = [line.split() for line in world.plain.read_text().splitlines() if line][:400]
+    words = sorted({word for line in lines for word in line})
+    tags = dict(zip(words, np.random.default_rng(0).choice(["A", "B", "C"], size=len(words)), strict=True))
+    places = {}
+    for name, some, letters in (("train", lines[:300], str), ("en", lines[300:], str), ("de", lines[300:], World.encipher)):
+        rows = ["\n".join(f"{i}\t{letters(w)}\t_\t{tags[w]}\t_\t_\t0\t_\t_\t_" for i, w in enumerate(line, 1)) for line in some]
+        places[name] = folder / f"{name}.conllu"
+        places[name].write_text("\n\n".join(rows) + "\n\n")
+    return places, max(float(np.mean([tags[word] == tag for line in lines[300:] for word in line])) for tag in "ABC")

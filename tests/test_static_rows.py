@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import PLAIN, World, make_world
 from safetensors.numpy import load_file
+from small_runs import tagged
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 import lingraft
@@ -101,14 +102,7 @@ def test_mapped_rows_are_those_of_the_same_word(
 
 def test_a_task_learnt_on_mapped_rows_serves_the_other_language(english: Callable[[str], Path], spoken: World, tmp_path: Path):
     """CLWE to its end, on rows narrower than the body: the tag drawn for a word is that of its cipher too."""
-    lines = [line.split() for line in spoken.plain.read_text().splitlines() if line][:400]
-    words = sorted({word for line in lines for word in line})
-    tags = dict(zip(words, np.random.default_rng(0).choice(["A", "B", "C"], size=len(words)), strict=True))
-    places = {}
-    for name, some, letters in (("train", lines[:300], str), ("en", lines[300:], str), ("de", lines[300:], World.encipher)):
-        rows = ["\n".join(f"{i}\t{letters(w)}\t_\t{tags[w]}\t_\t_\t0\t_\t_\t_" for i, w in enumerate(line, 1)) for line in some]
-        places[name] = tmp_path / f"{name}.conllu"
-        places[name].write_text("\n\n".join(rows) + "\n\n")
+    places, majority = tagged(spoken, tmp_path)
     changes = ["steps=140", "batch=16", "learning_rate=1e-2", "precision=float32"]
     source, task = english("electra"), tmp_path / "task"
     lingraft.finetune(str(source), task="pos", train=str(places["train"]), freeze=["embeddings"], changes=changes, out=task)
@@ -117,7 +111,6 @@ def test_a_task_learnt_on_mapped_rows_serves_the_other_language(english: Callabl
         code: evaluate(str(model), task="pos", evaluation=[f"{code}={places[code]}"], out=tmp_path / code)["scores"]["accuracy"]["mean"]
         for code, model in (("en", task), ("de", tmp_path / "swapped"))
     }
-    majority = max(np.mean([tags[word] == tag for line in lines[300:] for word in line]) for tag in "ABC")
     assert reached["en"] > majority + 0.15 and reached["de"] > reached["en"] - 0.1
 
 

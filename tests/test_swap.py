@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import transformers
 from conftest import World
 from safetensors.torch import load_file
-from small_runs import reversed_ids
+from small_runs import reversed_ids, tagged
 
 import lingraft
 from lingraft.errors import LingraftError, LingraftWarning, RunError
@@ -310,14 +309,7 @@ def test_a_bare_first_token_has_the_task_models_segment(pico: Pico, world: World
 
 def test_the_whole_way_in_the_cipher_world(pico: Pico, world: World, tmp_path: Path) -> None:
     """The tag drawn for a word is that of its cipher too: the lexicon's rows bring English's accuracy, random ones nothing."""
-    words = sorted({word for line in world.plain.read_text().splitlines() for word in line.split()})
-    tags = dict(zip(words, np.random.default_rng(0).choice(["A", "B", "C"], size=len(words)), strict=True))
-    lines = [line.split() for line in world.plain.read_text().splitlines() if line]
-    places = {}
-    for name, some, letters in (("train", lines[:300], str), ("en", lines[300:400], str), ("de", lines[300:400], World.encipher)):
-        rows = ["\n".join(f"{i}\t{letters(w)}\t_\t{tags[w]}\t_\t_\t0\t_\t_\t_" for i, w in enumerate(line, 1)) for line in some]
-        places[name] = tmp_path / f"{name}.conllu"
-        places[name].write_text("\n\n".join(rows) + "\n\n")
+    places, majority = tagged(world, tmp_path)
     changes = ["steps=140", "batch=16", "learning_rate=1e-2", "precision=float32"]
     told = lingraft.finetune(
         str(pico("bert")), task="pos", train=str(places["train"]), freeze=["embeddings"], changes=changes, out=tmp_path / "task"
@@ -337,7 +329,6 @@ def test_the_whole_way_in_the_cipher_world(pico: Pico, world: World, tmp_path: P
         )
         lingraft.swap(tmp_path / "task", graft=run.path, out=tmp_path / method)
         reached[method] = score(tmp_path / method, "de")
-    majority = max(np.mean([tags[word] == tag for line in lines[300:400] for word in line]) for tag in "ABC")
     assert reached["en"] > majority + 0.15 and reached["lexicon"] > reached["en"] - 0.05
     assert reached["random"] < majority + 0.05
 
