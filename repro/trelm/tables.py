@@ -52,8 +52,7 @@ class Study:
         """Of systems: a score of a task, times 100."""
 
         def of(system: str) -> Number | None:
-            found = self.values.get((name, system, code), {}).get("scores", {}).get(score)
-            return found and (100 * found["mean"], 100 * (found["sd"] or 0.0) / found["n"] ** 0.5)
+            return score_of(self.values.get((name, system, code), {}), score)
 
         return of
 
@@ -69,6 +68,12 @@ class Study:
     @staticmethod
     def _alone(values: dict[str, Any] | None, name: str) -> Number | None:
         return (values[name], 0.0) if values else None
+
+
+def score_of(values: dict[str, Any], name: str) -> Number | None:
+    """A score of a task, times 100, with its standard error; None where it was not measured."""
+    found = values.get("scores", {}).get(name)
+    return found and (100 * found["mean"], 100 * (found["sd"] or 0.0) / found["n"] ** 0.5)
 
 
 def published(number: str) -> dict[str, list[float]]:
@@ -155,14 +160,11 @@ def stock_table(study: Study) -> None:
     for key, values in study.values.items():
         if key[0] == "stock":
             bits = [(values[name]["bits_per_byte"], 0.0) for name in ("before", "after")]
-            after = [(100 * found["mean"], 100 * (found["sd"] or 0.0) / found["n"] ** 0.5) for found in _trees(values)]
-            rows.append([*key[1:], *bits, *(study.task("parsing", name)(key[1]) for name in ("uas", "las")), *after])
+            before = [study.task("parsing", name)(key[1]) for name in ("uas", "las")]
+            after = [score_of(values["parsing"], name) for name in ("uas", "las")] if "parsing" in values else (None, None)
+            rows.append([*key[1:], *bits, *before, *after])
     head = ["system", "made stock", "bits/byte before", "after", "UAS before", "LAS", "UAS after", "LAS"]
     _table("Stock models", head, rows)
-
-
-def _trees(values: dict[str, Any]) -> list[dict[str, Any]]:
-    return [values["parsing"]["scores"][name] for name in ("uas", "las")]
 
 
 def roles_table(study: Study) -> None:
