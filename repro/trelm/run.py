@@ -86,7 +86,7 @@ SYSTEMS = {
     "trelm-no-cdlm": System("trelm-no-cdlm", keeps="rows", more_text=True),
     "trelm-no-trilayer": System("trelm-no-trilayer", keeps="rows"),
     "trelm-brlm": System("trelm-brlm", keeps="commonality"),
-    "trelm, aligned rows": System("trelm", (ALIGNED,)),
+    "trelm, aligned rows": System("trelm", (ALIGNED,), rate=3.0),
     "trelm, nothing re-added": System("trelm", ("phases.language.mid_embeddings=false",), keeps="commonality"),
     "trelm-separate-vocabulary": System("trelm-separate-vocabulary", OWN),
 }

@@ -260,10 +260,10 @@ def transfer_claims(study: Study) -> list[str]:
     ]
     for way in ("en > zh", "zh > en"):
         text, order = (
-            f"table 6: CdLM learns what words mean, TLM does not (precision 1, {way})",
+            f"table 6: CdLM learns what words mean, TLM does not (BLEU-1, {way})",
             [("trelm", "trelm-tlm"), ("trelm", "the input")],
         )
-        found.append(better(text, study.translation(way, "precision_1"), order))
+        found.append(better(text, study.translation(way, "bleu_1"), order))
     more = [(more, less) for less, more in itertools.pairwise(sizes(study))]
     return [*found, words_not_their_order(study), better("figure 2: more parallel text, fewer bits", bits, more), slower_and_slower(study)]
 
