@@ -101,9 +101,10 @@ TRIALS = dict.fromkeys(
     ("trelm", "full training, aligned rows", "full training, rank rows", "trelm-tlm", "trelm, aligned rows"), ("0.33", "1", "3")
 ) | dict.fromkeys(("full training, aligned rows", "trelm, aligned rows"), ("0.33", "1", "3", "9"))
 """Factors of the learning rates above, each tried with a fifth of the steps. What is not tried has those of TreLM."""
-TASKS = dict.fromkeys(("parsing", "srl"), ("learning_rate=5e-4", "warmup=0.1", "length=128", "accumulation=2", "epochs=10"))
+TASK = ("learning_rate=5e-4", "warmup=0.1", "length=128", "epochs=10")
+TASKS = {"parsing": (*TASK, "accumulation=2"), "srl": (*TASK, "batch=8", "accumulation=1")}
 """128 tokens cut about 1 sentence in 100, or none, into windows, which are read alone; 64 would cut up to 11, with a quarter of words."""
-WITH_ROLES = ("trelm", "trelm-no-cdlm", "full training, aligned rows", "full training, rank rows", "trelm, aligned rows")
+WITH_ROLES = ("trelm", "trelm-no-cdlm", "full training, aligned rows", "full training, rank rows")
 
 
 def parallel(code: str, given: argparse.Namespace, num_pairs: int = 0) -> dict[str, str]:
