@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import BERT, World, sentences
+from small_runs import go
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
-from lingraft.errors import ModelError, RunError, TextError
+from lingraft.errors import LingraftWarning, ModelError, RunError, TextError
 from lingraft.evaluate.bleu import bleu, cut
 from lingraft.translation import tidied, translate
 
@@ -179,6 +180,14 @@ def test_the_command_says_that_it_is_a_probe(place: Path, call: Call, tmp_path: 
     status, out, _ = call(*asked, "--out", tmp_path / "out.txt")
     assert "100.0" in out
     assert "60 lines in" in out
+
+
+def test_a_run_with_a_vocabulary_of_one_language_is_no_translator(
+    place: Path, pico: Callable[[str], Path], world: World, tmp_path: Path
+) -> None:
+    run = go(pico("bert"), world, tmp_path / "run", steps=0)
+    with pytest.warns(LingraftWarning, match="one language alone"):
+        translate(run.path, text=place / "plain.txt")
 
 
 def test_mistakes_are_said(place: Path, pico: Callable[[str], Path], call: Call, tmp_path: Path) -> None:

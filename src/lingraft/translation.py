@@ -142,10 +142,19 @@ def opened(run: str | Path, *, to_source: bool = False, phase: str = "") -> Read
     source, target = _languages(run, config)
     if to_source and not hasattr(config, "lingraft_languages") and source is None:
         raise RunError(f"{run} does not say what the source's language is, so there is no --to-source.")
+    if _reads_one_language(Path(run)):
+        said = f"The tokenizer of {run} was made for one language alone: what is read off this model is no translation."
+        warnings.warn(said, LingraftWarning, stacklevel=3)
     separate = _separate(model, Path(run), str(target))
     name = _with_phase(model, Path(run), phase, to_source)
     (tokenizer, ids), (writer, written) = separate[:: -1 if to_source else 1] if separate else [(load_tokenizer(folder), None)] * 2
     return Reading(model.eval().to(processes().device), tokenizer, source, target, name, to_source, writer, ids, written)
+
+
+def _reads_one_language(run: Path) -> bool:
+    """Whether a run trained its tokenizer on the target's text alone."""
+    made = load_recipe(str(run / RECIPE)).tokenizer if (run / RECIPE).is_file() else None
+    return made is not None and made.vocabulary == "replace" and made.read is None
 
 
 def _separate(model: Any, run: Path, target: str) -> list[tuple[PreTrainedTokenizerBase, Ints]]:
