@@ -62,6 +62,40 @@ def test_licence_of_bundled_text_is_named_and_of_other_text_not_invented(tmp_pat
     assert "Licence: MPL-2.0" in model_card(run)
 
 
+def test_a_source_that_is_a_folder_stays_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = write_run(tmp_path / "run")
+    change(run, source={"name": "/home/me/bodies/pico/model"})
+    assert "\npico, carried over" in model_card(run)
+    assert "/home/me" not in model_card(run)
+    change(run, source={"name": "bodies/pico"})
+    assert front_matter(model_card(run))["base_model"] == "bodies/pico"
+    (tmp_path / "bodies" / "pico").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert "base_model" not in front_matter(model_card(run))
+    assert "\npico, carried over" in model_card(run)
+
+
+def test_parallel_text_is_data_too(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    change(run, parallel={"pairs": 12, "places": ["/home/me/en-de.tsv"]})
+    assert "- parallel text: en-de.tsv; 12 pairs. Licence: not recorded" in model_card(run)
+
+
+@pytest.mark.parametrize("kind", [None, "lora", "linear", "vectors", "bottleneck"])
+def test_card_says_how_to_load_adapters(tmp_path: Path, kind: str | None) -> None:
+    run = write_run(tmp_path / "run")
+    change(run, graft={"adapters": kind})
+    assert ("lingraft.load" in model_card(run)) == (kind not in (None, "lora"))
+
+
+def test_card_of_a_kept_vocabulary_speaks_of_no_new_rows(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    assert "a new tokenizer, new embedding rows" in model_card(run)
+    (run / "recipe.toml").write_text('[rows]\nmethod = "keep"\n')
+    card = model_card(run)
+    assert "the source's tokenizer and embedding rows" in card and "new embedding rows" not in card and "new rows" not in card
+
+
 def test_unfinished_run_has_a_card(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     card = model_card(tmp_path)

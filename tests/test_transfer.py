@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 from small_runs import SMALL, Pico, StoppedError, aids_of, go, results, stopping, times
 
 import lingraft
-from lingraft.errors import LingraftWarning
+from lingraft.errors import LanguageError, LingraftWarning
 from lingraft.model.load import AUTO
 from lingraft.plan import plan
 from lingraft.recipe import load_recipe, shipped
@@ -117,6 +117,16 @@ def test_copied_rows_are_of_the_same_strings(pico: Pico, world: World, tmp_path:
     model = AUTO["mlm"].from_pretrained(pico("bert"))
     assert run.origin["copied"] == len(new)
     assert model.get_input_embeddings().weight.shape[0] > old.max()
+
+
+def test_a_language_has_one_code(pico: Pico, world: World, tmp_path: Path):
+    run = go(pico("bert"), world, tmp_path / "run", steps=0, to="deu")
+    before = results(run.path)
+    assert run.facts["language"] == "de"
+    assert results(go(pico("bert"), world, tmp_path / "run", steps=0, to="de").path) == before
+    with pytest.raises(LanguageError, match="Did you mean 'de'"):
+        go(pico("bert"), world, tmp_path / "other", to="German")
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_transfer_beats_scratch(pico: Pico, world: World, tmp_path: Path):

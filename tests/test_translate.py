@@ -106,6 +106,9 @@ def test_compressed_text_is_read_and_written(place: Path, tmp_path: Path) -> Non
         assert answer["lines"] == 60
         assert gzip.decompress((tmp_path / f"{name}-out.gz").read_bytes()) == (place / "cipher.txt").read_bytes()
     (tmp_path / "latin").write_bytes(b"good\nf\xfcr\n")
+    (tmp_path / "empty").touch()
+    assert translate(place / "knows", text=tmp_path / "empty", out=tmp_path / "nothing")["lines"] == 0
+    assert (tmp_path / "nothing").read_bytes() == b""
     with pytest.raises(TextError, match="line 2 is not valid UTF-8"):
         translate(place / "knows", text=tmp_path / "latin", out=tmp_path / "never")
     assert not (tmp_path / "never").exists()

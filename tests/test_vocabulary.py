@@ -94,6 +94,12 @@ def test_no_token_is_new_where_the_vocabulary_is_the_sources(pico: Pico, world: 
     assert not (tmp_path / "run").exists()
 
 
+def test_a_vocabulary_that_is_kept_keeps_its_rows(pico: Pico, world: World, tmp_path: Path):
+    with pytest.raises(RecipeError, match=r"'copy' would give them other rows .* Add --set rows.method=keep"):
+        go(pico("bert"), world, tmp_path / "run", "tokenizer.vocabulary=source")
+    assert not (tmp_path / "run").exists()
+
+
 BOTH = 'phases.train.languages=["source", "target"]'
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from lingraft.figures import keeps_rows
 from lingraft.report import Record, environment, read_runs, score_tables
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+|[\w-]+")
@@ -24,6 +25,8 @@ def model_card(run: Path) -> str:
         front=yaml.safe_dump(_front_matter(record), sort_keys=False, allow_unicode=True),
         run=record,
         auto_class=auto_class,
+        keeps_rows=keeps_rows(record),
+        source_name=_hub_name(record) or record.source,
         fence=fence,
         texts=_texts(record),
         tables=score_tables([record]),
@@ -37,23 +40,29 @@ def plain(text: Any) -> str:
 
 def _front_matter(run: Record) -> dict[str, Any]:
     """What the hub reads of the card; what is not known is left out."""
-    source = run.about.get("source") or {}
-    name, licence = str(source.get("name") or ""), source.get("licence")
+    name, licence = _hub_name(run), (run.about.get("source") or {}).get("licence")
     matter = {
         "language": run.about.get("language"),
         "license": licence and str(licence).lower(),
         "library_name": "transformers",
-        "base_model": name if HUB_NAME.fullmatch(name) else None,
+        "base_model": name,
         "pipeline_tag": KINDS[run.about.get("kind") or "mlm"][1],
         "tags": ["lingraft"],
     }
     return {key: value for key, value in matter.items() if value}
 
 
+def _hub_name(run: Record) -> str | None:
+    """The source's name on the hub; None: it was a folder."""
+    name = str((run.about.get("source") or {}).get("name") or "")
+    return name if HUB_NAME.fullmatch(name) and not Path(name).is_dir() else None
+
+
 def _texts(run: Record) -> list[dict[str, Any]]:
-    """Each language's text: code, places, sizes and licence. Of a local path only the last part: a card is published."""
-    result = []
-    for code, text in (run.about.get("text") or {}).items():
+    """Each language's text, and the parallel text: code, places, sizes and licence. Of a local path only the last part: a card is
+    published."""
+    result, parallel = [], run.about.get("parallel")
+    for code, text in [*(run.about.get("text") or {}).items(), *([("parallel text", parallel)] if parallel else [])]:
         places = [str(place) for place in text.get("places") or []]
         bundled = bool(places) and all(place.startswith("bundled") for place in places)
         shown = [PurePath(place).name if PurePath(place).is_absolute() else place for place in places]

@@ -14,6 +14,7 @@ from lingraft.aids import Given
 from lingraft.embeddings import NewRows
 from lingraft.embeddings.settings import AUTO
 from lingraft.grafting import check_phases, operate
+from lingraft.languages import parse
 from lingraft.model.heads import let_train
 from lingraft.model.load import Source
 from lingraft.model.parts import FrozenRows, parameters_of
@@ -41,7 +42,7 @@ def plan(
     """The plan of `lingraft.transfer` with the same arguments, as text. Leaves nothing behind; raises what it raises."""
     with tempfile.TemporaryDirectory() as folder:
         chosen = load_recipe(recipe, changes).for_verb("transfer")
-        request = Request(model_folder(model), to, listed(text), given or Given(), chosen, Path(folder) / "run", seed, minutes)
+        request = Request(model_folder(model), parse(to).code, listed(text), given or Given(), chosen, Path(folder) / "run", seed, minutes)
         with opened(request, None) as run:
             check_aids(request)
             return "\n".join([*_race_lines(request), *_lines(replace(request, recipe=_without_race(request)), run)])

@@ -78,6 +78,11 @@ class Recipe(BaseModel):
             raise RecipeError(
                 "A recipe for `lingraft pretrain` has no source's language: surgery.trilayer and language_embeddings are false."
             )
+        if self.verb == "transfer" and kind == "source" and self.source.weights == "pretrained" and self.rows.method != "keep":
+            raise RecipeError(
+                f"tokenizer.vocabulary = 'source' keeps every token, and rows.method = {self.rows.method!r} would give them other rows "
+                "than the source has learnt. Add --set rows.method=keep."
+            )
         if not self.surgery.mid_embeddings and not self.surgery.meets:
             raise RecipeError(
                 "surgery.mid_embeddings = false is of a model that re-orders states: set trilayer or language_embeddings, too."

@@ -21,7 +21,7 @@ from lingraft.text.parallel import Parallel
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the user asks for. See lingraft.transfer."""
+    """What the user asks for. See lingraft.transfer. to: a code as `lingraft.languages.parse` gives it."""
 
     model: str
     to: str
@@ -55,7 +55,6 @@ def opened(request: Request, restart_from: str | None = None, *, only_phase: str
 
     A new folder is removed when a mistake of the user's ends the run before anything worth keeping was made.
     """
-    parse(request.to)
     if only_phase and restart_from:
         raise RecipeError("--only-phase goes on beside other processes, and --restart-from removes what they may need. Give one of them.")
     missing = [folder for folder in (request.out, *request.out.parents) if not folder.exists()]
@@ -122,7 +121,7 @@ def check_aids(request: Request) -> None:
 def _check_source_text(request: Request) -> None:
     if not request.given.source_text:
         raise RecipeError(f"The recipe {request.recipe.name!r} needs text of the source's language too. Give it with --source-text.")
-    if (code := parse(language_of(request.given.source_text, "en")).code) == parse(request.to).code:
+    if (code := parse(language_of(request.given.source_text, "en")).code) == request.to:
         raise RecipeError(f"--source-text is read as text of {code!r}, as --text is. Name its language: --source-text CODE=PATH.")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from lingraft import stages
 from lingraft.aids import Given
 from lingraft.grafting import check_phases, operate
+from lingraft.languages import parse
 from lingraft.recipe import load_recipe
 from lingraft.request import Request, check_aids, listed, opened
 from lingraft.run import Run, model_folder
@@ -43,7 +44,7 @@ def transfer(
     """
     given = Given(listed(source_text), listed(parallel), listed(lexicon), listed(vectors), helper)
     chosen = load_recipe(recipe, changes).for_verb("transfer")
-    request = Request(model_folder(model), to, listed(text), given, chosen, Path(out), seed, minutes, examples)
+    request = Request(model_folder(model), parse(to).code, listed(text), given, chosen, Path(out), seed, minutes, examples)
     options = options or Options()
     phases = [*chosen.before(only_phase), only_phase] if only_phase else chosen.phases
     with opened(request, restart_from, only_phase=only_phase) as run:
@@ -55,7 +56,7 @@ def transfer(
         rows = stages.rows(request, run, source, tongues, texts, options)
         operate(request, source, tongues, rows, seed)
         check_phases(request, source.model)
-        held_out = stages.held_out(request, run, source.kind, tongues, {to: texts.target})
+        held_out = stages.held_out(request, run, source.kind, tongues, {request.to: texts.target})
         stages.initial(request, run, source, tongues, held_out)
         if only_phase and run.held:
             run.held.release()

@@ -108,6 +108,7 @@ def translate(
 
 def counted(texts: Iterable[str], answer: dict[str, Any]) -> Iterator[str]:
     """The texts; their number goes into `answer`."""
+    answer["lines"] = 0
     for answer["lines"], line in enumerate(texts, 1):
         yield line
 

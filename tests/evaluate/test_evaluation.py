@@ -19,6 +19,9 @@ from lingraft.evaluate.table import TASKS
 from lingraft.evaluate.tagging import TAGGING, Sentence, accuracy, spans, windows
 from lingraft.evaluate.task import TaskSettings, collate
 from lingraft.evaluation import Exam, evaluate, learner_of
+from lingraft.model.load import load_source
+from lingraft.model.trelm import speak
+from lingraft.model.trilayer import insert_trilayer
 from lingraft.train.loop import Options
 
 QUICK = ("steps=80", "batch=16", "learning_rate=5e-3", "precision=float32")
@@ -237,6 +240,28 @@ def test_a_model_is_measured_as_it_is(pico: Callable[[str], Path], world: Any, t
     assert 0 <= told["languages"]["de"]["scores"]["accuracy"]["mean"] <= 1
     with pytest.raises(LingraftError, match="as it is"):
         evaluate(str(pico("bert")), task="retrieval", evaluation=[f"de={world.parallel}"], train=["x"], out=tmp_path / "no")
+
+
+def test_a_model_that_is_told_languages_reads_each_text_in_its_own(pico: Callable[[str], Path], world: Any, tmp_path: Path) -> None:
+    source = load_source(str(pico("bert")), seed=0)
+    insert_trilayer(source.model, ["en", "de"], seed=0)
+    texts = [f"{code}={world.plain}" for code in ("de", "en", "fr")]
+    losses = {}
+    for spoken in ("de", "en"):  # what is read where nothing is said
+        speak(source.model, spoken)
+        source.model.save_pretrained(tmp_path / spoken)
+        source.tokenizer.save_pretrained(tmp_path / spoken)
+        told = evaluate(
+            str(tmp_path / spoken),
+            task="language-modelling",
+            evaluation=texts,
+            out=tmp_path / "out" / spoken,
+            changes=["max_characters=500"],
+        )
+        losses[spoken] = [told["languages"][code]["scores"]["loss"]["mean"] for code in ("de", "en", "fr")]
+    german, english = losses["de"][:2]
+    assert german != english
+    assert losses == {"de": [german, english, german], "en": [german, english, english]}
 
 
 def test_batches_see_every_item_once_an_epoch() -> None:

@@ -128,6 +128,6 @@ def test_a_tokenizer_without_places_is_refused():
 
 
 def test_nothing_to_train_is_no_error(pico: Pico, world: World, tmp_path: Path):
-    changes = [*SMALL, "rows.method=distilled", "tokenizer.vocabulary=source"]
+    changes = [*SMALL, "rows.method=distilled", f"tokenizer.read={pico('bert')}"]
     run = lingraft.transfer(str(pico("bert")), to="en", text=str(world.plain), out=tmp_path / "run", changes=changes)
     assert run.origin["direct"] == 0 and run.facts["distillation"]["rows"] == 0

@@ -12,6 +12,7 @@ from lingraft.evaluate import retrieval
 from lingraft.evaluate.likelihood import first_lines, language_model_scores
 from lingraft.evaluate.settings import EvaluationSettings
 from lingraft.model.load import kind_of, load_config, load_model, load_source, load_tokenizer
+from lingraft.model.trelm import speak
 from lingraft.text.corpus import TextSettings, language_of, resolve
 
 Measured = tuple[dict[str, float], dict[str, float], int]
@@ -48,6 +49,7 @@ def language_modelling(model: str, path: Path, language: str, settings: Language
     text = resolve([str(path)], language_of([str(path)], language), settings=TextSettings())
     source = load_source(model, seed=0)
     own = EvaluationSettings(**settings.model_dump(exclude={"length"}))
+    speak(source.model, text.language)
     scores = language_model_scores(source.model.eval(), source.tokenizer, text, own, settings.length)
     uniform = math.log(len(source.tokenizer))
     guess = {"loss": uniform, "bits_per_token": uniform / math.log(2), "perplexity": math.exp(uniform)}
