@@ -202,6 +202,27 @@ def test_help_imports_nothing_that_is_slow():
     assert result.stdout.splitlines()[-1].strip() == "loaded"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="torch has libgomp on Linux")
+@pytest.mark.parametrize(("given", "read"), [({}, "1000"), ({"GOMP_SPINCOUNT": "77"}, "77")])
+def test_threads_that_wait_leave_their_cores_to_others(given: dict[str, str], read: str, tmp_path: Path):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("GOMP_", "OMP_"))} | given
+    command = [
+        sys.executable,
+        "-m",
+        "lingraft",
+        "transfer",
+        str(tmp_path),
+        "--to",
+        "de",
+        "--text",
+        "none.txt",
+        "--out",
+        str(tmp_path / "a"),
+    ]
+    result = subprocess.run(command, env=environment | {"OMP_DISPLAY_ENV": "verbose"}, capture_output=True, text=True, check=False)
+    assert f"GOMP_SPINCOUNT = '{read}'" in result.stderr, result.stderr
+
+
 def test_recipes_are_listed_shown_and_checked(call: Call, tmp_path: Path):
     status, out, _ = call("recipes", "list")
     assert status == 0
