@@ -143,6 +143,14 @@ def test_an_adversary_and_what_it_needs(pico: Pico, world: World, tmp_path: Path
     assert not (tmp_path / "lexicon").exists()
 
 
+def test_vectors_are_as_wide_as_the_rows_where_the_body_is_wider(pico: Pico, world: World, tmp_path: Path):
+    with pytest.warns(LingraftWarning, match="noise"):
+        run = mapped(pico("electra"), world, tmp_path / "run", "rows.mapping=identical", "rows.trust=false")
+    model = AutoModelForMaskedLM.from_pretrained(run.path / "model")
+    assert run.origin["direct"] > 100
+    assert model.get_input_embeddings().weight.shape[1] < model.config.hidden_size
+
+
 def test_only_the_lexicon_of_a_mapping_from_one_is_used():
     assert used(RowSettings(method="mapped")) == {"source_text"}
     assert used(RowSettings(method="mapped", mapping="lexicon")) == {"source_text", "lexicon"}
